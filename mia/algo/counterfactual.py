@@ -1,0 +1,106 @@
+"""Replay without exploration: every recorded bar gives all transitions of all positions and actions.
+
+Valid because a few contracts of ours do not move the market: what another position or action would have
+earned at a bar is known exactly. It stops being valid when fills depend on our own orders; then use
+Stable-Baselines3's ordinary replay buffer.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
+from stable_baselines3.common.type_aliases import ReplayBufferSamples
+
+from mia.algo.experience import POSITIONS, Experience
+
+Array = np.ndarray
+
+
+class Outcomes(NamedTuple):
+    """Everything B rows tell."""
+
+    market: torch.Tensor  # (B, Dm) float32, what is seen at the row
+    next_market: torch.Tensor  # (B, Dm) float32, what is seen at the next row
+    reward: torch.Tensor  # (B, 3, 3) float32, by position held and action [deviations of a bar]
+    held: torch.Tensor  # (B, 3, 3) int64, index of the position held at the next row
+
+
+class CounterfactualReplay(ReplayBuffer):
+    """A replay buffer that is full from the start and stores nothing of its own.
+
+    Rows come in random order, each once before any comes again. The experience's last row is never
+    drawn, so no transition leads out of the tape.
+
+    Parameters
+    ----------
+    experience : the recorded outcomes
+    rng : draws the order
+    others : as in `ReplayBuffer`; `buffer_size` is not used
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,  # noqa: ARG002
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        device: torch.device | str = "cpu",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        *,
+        experience: Experience,
+        rng: np.random.Generator,
+    ) -> None:
+        # Not ReplayBuffer's constructor: it would allocate room for copies of what is already in memory.
+        BaseBuffer.__init__(self, len(experience) - 1, observation_space, action_space, device, n_envs)
+        self.optimize_memory_usage = optimize_memory_usage
+        self.full = True
+        self.pos = 0
+        self.rng = rng
+        self.market = torch.from_numpy(experience.obs)
+        self.reward = torch.from_numpy((experience.cents / experience.bar_cents).astype(np.float32))
+        self.held = torch.from_numpy(experience.held)
+        self._order = np.empty(0, dtype=np.int64)
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        """Keep nothing: the bar that was just walked is in the buffer already, with all its outcomes."""
+
+    def size(self) -> int:
+        """Return the number of rows that can be drawn."""
+        return self.buffer_size
+
+    def draw(self, n: int) -> Array:
+        """Return (n,) int64 rows, none twice before all have come once."""
+        while len(self._order) < n:
+            self._order = np.concatenate([self._order, self.rng.permutation(self.buffer_size)])
+        rows, self._order = self._order[:n], self._order[n:]
+        return rows
+
+    def outcomes(self, n: int) -> Outcomes:
+        """Return all outcomes of `n` rows."""
+        rows = torch.from_numpy(self.draw(n))
+        return Outcomes(
+            market=self.market.index_select(0, rows),
+            next_market=self.market.index_select(0, rows + 1),
+            reward=self.reward.index_select(0, rows),
+            held=self.held.index_select(0, rows),
+        )
+
+    def sample(self, batch_size: int, env: Any = None) -> ReplayBufferSamples:  # noqa: ARG002
+        """Return ordinary transitions at random positions and actions, for any off-policy learner.
+
+        No transition is terminal: the tape's end is not the market's.
+        """
+        seen = self.outcomes(batch_size)
+        rows = torch.arange(batch_size)
+        p, a = (torch.from_numpy(self.rng.integers(0, len(POSITIONS), batch_size)) for _ in range(2))
+        position = torch.tensor(POSITIONS, dtype=torch.float32)
+        after = position[seen.held[rows, p, a]]
+        return ReplayBufferSamples(
+            observations=torch.cat([seen.market, position[p][:, None]], dim=1),
+            actions=a[:, None],
+            next_observations=torch.cat([seen.next_market, after[:, None]], dim=1),
+            dones=torch.zeros(batch_size, 1),
+            rewards=seen.reward[rows, p, a][:, None],
+        )

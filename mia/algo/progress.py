@@ -1,0 +1,16 @@
+"""How a learner tells how far it is: task/ passes a callable that draws bars and feeds the tracker."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+
+class Progress(Protocol):
+    """Called at the start, at every checkpoint and at the end of training."""
+
+    def __call__(self, done: int, total: int, figures: Mapping[str, float]) -> None:
+        """Hear that `done` of `total` steps are taken, and the figures of the last checkpoint."""
+        ...
+
+
+def silent(done: int, total: int, figures: Mapping[str, float]) -> None:
+    """Hear nothing."""

@@ -1,0 +1,201 @@
+"""QR-DQN fed with every outcome of every bar. Called through mia.algo.learner("qr_dqn")."""
+
+import time
+
+import torch
+from sb3_contrib import QRDQN
+from torch.nn import functional
+
+from mia.algo.counterfactual import CounterfactualReplay
+from mia.algo.experience import POSITIONS, Experience, experience
+from mia.algo.learning import Look, cosine, finished, layers_of, seeded
+from mia.algo.policy import TrainedPolicy
+from mia.algo.progress import Progress, silent
+from mia.algo.selection import Layers, Validation, split
+from mia.algo.settings import QRDQNSettings
+from mia.broker.terms import Terms
+from mia.desk.tape import Tape
+from mia.domain.rng import generator
+from mia.env.trading_vec_env import TradingVecEnv
+from mia.reward.pnl import PnlReward
+from mia.risk.limits import unlimited
+
+
+class CounterfactualQRDQN(QRDQN):
+    """Stable-Baselines3's QR-DQN whose gradient step uses all positions and actions of its rows.
+
+    A row's noise is common to all its outcomes, so they cost one forward pass of the market part and teach
+    the price of trading exactly.
+
+    Parameters
+    ----------
+    target_quantiles : quantiles of the next value drawn as targets in a step; 0: their mean
+    others : as in `QRDQN`
+    """
+
+    replay_buffer: CounterfactualReplay
+
+    def __init__(self, *args: object, target_quantiles: int, **kwargs: object) -> None:
+        self.target_quantiles = target_quantiles
+        super().__init__(*args, **kwargs)
+
+    def train(self, gradient_steps: int, batch_size: int = 256) -> None:
+        """Take `gradient_steps` steps on `batch_size` rows each."""
+        self.policy.set_training_mode(True)
+        self._update_learning_rate(self.policy.optimizer)
+        slow, fast = list(self.quantile_net_target.parameters()), list(self.quantile_net.parameters())
+        n = self.n_quantiles
+        levels = (torch.arange(n, dtype=torch.float32) + 0.5) / n
+        for _ in range(gradient_steps):
+            seen = self.replay_buffer.outcomes(batch_size)
+            with torch.no_grad():
+                targets = self._targets(seen.next_market, seen.reward, seen.held)
+            # (B, positions, quantiles, actions) -> (B, positions x actions, quantiles)
+            current = all_positions(self.quantile_net.quantile_net, seen.market)
+            current = current.view(batch_size, 3, n, 3).transpose(2, 3).reshape(batch_size, 9, n)
+            gradient = quantile_huber_gradient(current.detach(), targets, levels)
+            self.policy.optimizer.zero_grad()
+            current.backward(gradient)
+            torch.nn.utils.clip_grad_norm_(fast, self.max_grad_norm, foreach=True)
+            self.policy.optimizer.step()
+            with torch.no_grad():
+                torch._foreach_lerp_(slow, fast, self.tau)
+        self._n_updates += gradient_steps
+
+    def _targets(self, market: torch.Tensor, reward: torch.Tensor, held: torch.Tensor) -> torch.Tensor:
+        """Return (B, 9, K) targets: reward plus the discounted value of the position held next."""
+        n, rows = self.n_quantiles, len(market)
+        value = all_positions(self.quantile_net_target.quantile_net, market).view(rows, 3, n, 3)
+        means = value.mean(dim=2)
+        if self.target_quantiles == 0:
+            future = means.amax(dim=2)[:, :, None]
+        else:
+            best = means.argmax(dim=2)[:, :, None, None].expand(rows, 3, n, 1)
+            future = value.gather(3, best)[..., 0]
+            if self.target_quantiles < n:
+                drawn = self.replay_buffer.rng.choice(n, self.target_quantiles, replace=False)
+                future = future.index_select(2, torch.from_numpy(drawn))
+        k = future.shape[2]
+        after = held.reshape(rows, 9, 1).expand(rows, 9, k)
+        return reward.reshape(rows, 9, 1) + self.gamma * future.gather(1, after)
+
+    def _on_step(self) -> None:
+        """Nothing: the slow copy follows at each gradient step, and no exploration is needed."""
+        self._n_calls += 1
+
+
+def all_positions(network: torch.nn.Sequential, market: torch.Tensor) -> torch.Tensor:
+    """Return (B, 3, outputs) of a network that reads [market | position], at every position.
+
+    The first layer's market part is the same for all three and is computed once.
+    """
+    first = network[0]
+    shared = functional.linear(market, first.weight[:, :-1], first.bias)
+    positions = torch.tensor(POSITIONS, dtype=market.dtype)[:, None] * first.weight[:, -1]
+    hidden = shared[:, None, :] + positions[None, :, :]
+    return network[1:](hidden)
+
+
+def quantile_huber_gradient(current: torch.Tensor, target: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the quantile Huber loss with respect to the current quantiles.
+
+    Written out, because the loss's own graph over all pairs of quantiles was most of a step's time.
+
+    Parameters
+    ----------
+    current : (B, C, N) quantiles
+    target : (B, C, K) samples of the target
+    levels : (N,) probabilities of the quantiles
+
+    Returns
+    -------
+    (B, C, N) gradient of the sum over N of the mean over B, C, K.
+
+    Source: Dabney et al. (2018), Distributional reinforcement learning with quantile regression, eq. 10.
+    """
+    delta = target[:, :, None, :] - current[:, :, :, None]
+    above, below = delta.clamp(0.0, 1.0).mean(dim=3), delta.clamp_(-1.0, 0.0).mean(dim=3)
+    pulled = above.mul_(levels).add_(below.mul_(1.0 - levels))
+    return pulled.div_(-float(current.shape[0] * current.shape[1]))
+
+
+def train(
+    tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, progress: Progress = silent
+) -> TrainedPolicy:
+    """Learn on a training fold and choose a checkpoint on its last rows.
+
+    Parameters
+    ----------
+    tape : the training fold
+    terms : what a tick is worth and a side costs while learning
+    settings : how to learn
+    seed : every random stream derives from it
+    progress : hears of every checkpoint
+
+    Returns
+    -------
+    The policy; it abstains if its profit on the rows kept for choosing does not exceed luck.
+
+    Raises
+    ------
+    DataError : if the tape is too short or its prices never move.
+    """
+    learn_tape, choose_tape = split(tape, settings.validation)
+    learned = experience(learn_tape, terms)
+    validation = Validation(
+        experience(choose_tape, terms), settings.validation, generator(seed, "algo", "qr_dqn", "validation")
+    )
+    started = time.process_time()
+    with seeded():
+        model = build(learn_tape, terms, settings, seed, learned)
+        total = -(-settings.updates // settings.updates_per_step)
+
+        def layers() -> Layers:
+            return layers_of(model.quantile_net_target.quantile_net)
+
+        look = Look(
+            validation, layers, "relu", settings.quantiles, total, settings.validation.checkpoints, progress
+        )
+        model.learn(total_timesteps=total, callback=look, log_interval=None)
+        look.finish()
+    seconds = time.process_time() - started
+    return finished("qr_dqn", settings, seed, look, learned.bar_cents, seconds)
+
+
+def build(
+    tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, learned: Experience
+) -> CounterfactualQRDQN:
+    """Return the learner, ready for `learn`.
+
+    The environment walks the recorded rows and is what Stable-Baselines3 counts steps by; the gradients come
+    from the replay.
+    """
+    env = TradingVecEnv(
+        tape, terms, unlimited(), PnlReward(scale_cents=learned.bar_cents), n_envs=1, seed=seed
+    )
+    replay = {"experience": learned, "rng": generator(seed, "algo", "qr_dqn", "replay")}
+    return CounterfactualQRDQN(
+        "MlpPolicy",
+        env,
+        target_quantiles=settings.target_quantiles,
+        learning_rate=cosine(settings.learning_rate, settings.final_learning_rate),
+        learning_starts=0,
+        batch_size=settings.batch_rows,
+        tau=settings.target_rate,
+        gamma=settings.discount,
+        train_freq=1,
+        gradient_steps=settings.updates_per_step,
+        replay_buffer_class=CounterfactualReplay,
+        replay_buffer_kwargs=replay,
+        exploration_initial_eps=0.0,
+        exploration_final_eps=0.0,
+        max_grad_norm=settings.gradient_clip,
+        policy_kwargs={
+            "n_quantiles": settings.quantiles,
+            "net_arch": list(settings.network),
+            "optimizer_class": torch.optim.AdamW,
+            "optimizer_kwargs": {"weight_decay": settings.weight_decay, "fused": True},
+        },
+        seed=int(generator(seed, "algo", "qr_dqn", "network").integers(2**31)),
+        device="cpu",
+    )

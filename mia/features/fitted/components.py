@@ -1,0 +1,92 @@
+"""Principal components: integrated order-flow imbalance and the latent factor scores."""
+
+import numpy as np
+
+from mia.features.fitted.fold import Fold
+from mia.features.fitted.parameters import TooShortError
+from mia.features.operators.flow_context import IDENTITY, LOG, MEMBER_CLIP, SIGNED_LOG
+from mia.features.plan import Node
+
+Array = np.ndarray
+
+MIN_ROWS = 500
+MIN_SHARE = 0.5
+KIND_OF_NORM = {"logz": LOG, "slogz": SIGNED_LOG}
+MAD_TO_SD = 1.4826022185056018
+
+
+def integrated_weights(node: Node, fold: Fold) -> Array:
+    """Return first-component weights of the levels' normalised order-flow imbalance, L1 norm 1, sum positive.
+
+    Source: Cont, Cucuringu, Zhang (2023).
+    """
+    inputs = fold.inputs(node)
+    levels = inputs.shape[1] // 2
+    depth = inputs[:, levels:].mean(axis=1)
+    good = fold.train & np.isfinite(inputs).all(axis=1) & (depth > 0)
+    if good.sum() < MIN_ROWS:
+        raise TooShortError(f"needs {MIN_ROWS} bars with {levels} levels, the training fold has {int(good.sum())}")
+    flow = inputs[good, :levels] / depth[good, None]
+    _, vectors = np.linalg.eigh(np.cov(flow, rowvar=False))
+    first = vectors[:, -1] / np.abs(vectors[:, -1]).sum()
+    return first if first.sum() > 0 else -first
+
+
+def principal_component(node: Node, fold: Fold) -> Array:
+    """Return [offset, then kind, centre, scale, weight of each member] of one whitened component.
+
+    Members are centred and scaled by median and MAD of the training rows, clipped, 0 where missing. Left out
+    (weight 0) are members that are themselves fitted, constant, or missing on half of the rows. The largest
+    loading is positive. Source: Jolliffe (2002).
+    """
+    component = int(node.params["component"])
+    members = fold.inputs(node)[fold.train]
+    kinds = np.array([KIND_OF_NORM.get(fold.spec(name).norm, IDENTITY) for name in node.inputs])
+    fitted = np.array([name in fold.plan.fitted_nodes for name in node.inputs])
+    used = ~fitted & (np.isfinite(members).mean(axis=0) >= MIN_SHARE) if len(members) else np.zeros(len(kinds), bool)
+    enough = np.isfinite(members[:, used]).sum(axis=1) * 2 >= max(used.sum(), 1)
+    if enough.sum() < MIN_ROWS or used.sum() < max(component, 2):
+        raise TooShortError(
+            f"needs {MIN_ROWS} bars with half of its members, the training fold has {int(enough.sum())} "
+            f"with {int(used.sum())} members"
+        )
+    members = members[enough]
+    center, scale = np.zeros(len(kinds)), np.ones(len(kinds))
+    view = np.zeros((len(members), len(kinds)))
+    for k in np.flatnonzero(used):
+        column = transform(members[:, k], kinds[k])
+        center[k], scale[k] = center_and_scale(column)
+        if scale[k] == 0.0:
+            used[k], scale[k] = False, 1.0
+            continue
+        view[:, k] = np.nan_to_num(np.clip((column - center[k]) / scale[k], -MEMBER_CLIP, MEMBER_CLIP))
+    chosen = np.flatnonzero(used)
+    if len(chosen) < max(component, 2):
+        raise TooShortError(f"only {len(chosen)} members vary in the training fold")
+    mean = view[:, chosen].mean(axis=0)
+    variances, vectors = np.linalg.eigh(np.cov(view[:, chosen], rowvar=False))
+    loading = vectors[:, -component]
+    loading = loading * np.sign(loading[np.argmax(np.abs(loading))])
+    if variances[-component] <= 1e-9 * variances[-1]:
+        raise TooShortError(f"members span fewer than {component} directions in the training fold")
+    weight = np.zeros(len(kinds))
+    weight[chosen] = loading / np.sqrt(variances[-component])
+    block = np.stack([kinds, center, scale, weight], axis=1).ravel()
+    return np.concatenate([[float(weight[chosen] @ mean)], block])
+
+
+def transform(column: Array, kind: float) -> Array:
+    """Return the column as the operator transforms it: plain, log1p, or sign x log1p."""
+    if kind == LOG:
+        return np.log1p(np.maximum(column, 0.0))
+    if kind == SIGNED_LOG:
+        return np.copysign(np.log1p(np.abs(column)), column)
+    return column
+
+
+def center_and_scale(column: Array) -> tuple[float, float]:
+    """Median and 1.4826 x MAD of the finite values; the standard deviation where more than half are equal."""
+    finite = column[np.isfinite(column)]
+    center = float(np.median(finite))
+    spread = MAD_TO_SD * float(np.median(np.abs(finite - center)))
+    return center, spread if spread > 0.0 else float(finite.std())

@@ -1,0 +1,150 @@
+"""Windowed price indicators: channel position, CCI, MFI, efficiency, Bollinger bands."""
+
+import math
+
+import numpy as np
+
+from mia.features.operators.registry import Operator, Param, window_of
+from mia.features.operators.window import inner, ring_clear, ring_get, ring_mean, ring_push, ring_squares
+
+
+@inner
+def channel_position_step(v, x, i, s, o, p, q):
+    """Where the close lies between the lowest low and highest high of n bars: 0 bottom, `scale` top, middle if flat."""
+    n, scale = int(p[q]), p[q + 1]
+    high, low, close, second = v[x[i]], v[x[i + 1]], v[x[i + 2]], o + int(p[q]) + 2
+    if high != high or low != low or close != close:
+        ring_clear(s, o)
+        ring_clear(s, second)
+        return np.nan
+    ring_push(s, o, n, high)
+    ring_push(s, second, n, low)
+    if s[o] < n:
+        return np.nan
+    for k in range(n):
+        high = max(high, s[o + 2 + k])
+        low = min(low, s[second + 2 + k])
+    return scale * (close - low) / (high - low) if high > low else 0.5 * scale
+
+
+@inner
+def cci_step(v, x, i, s, o, p, q):
+    """Commodity channel index over n bars of high, low, close; 0 if nothing varies."""
+    n = int(p[q])
+    typical = (v[x[i]] + v[x[i + 1]] + v[x[i + 2]]) / 3.0
+    if typical != typical:
+        ring_clear(s, o)
+        return np.nan
+    ring_push(s, o, n, typical)
+    if s[o] < n:
+        return np.nan
+    mean = ring_mean(s, o, n)
+    deviation = 0.0
+    for k in range(n):
+        deviation += abs(s[o + 2 + k] - mean)
+    deviation /= n
+    # Thirds of equal prices differ in the last digit; such a window is flat.
+    return (typical - mean) / (0.015 * deviation) if deviation > 1e-9 else 0.0
+
+
+@inner
+def mfi_step(v, x, i, s, o, p, q):
+    """Money flow index 0..100 over n bars of high, low, close, volume; 50 if no money flowed.
+
+    State: typical price ring of 1, then signed flow ring of n.
+    """
+    n = int(p[q])
+    total = v[x[i]] + v[x[i + 1]] + v[x[i + 2]]  # three times the typical price: exact in ticks
+    volume, flows = v[x[i + 3]], o + 3
+    if total != total or volume != volume:
+        ring_clear(s, o)
+        ring_clear(s, flows)
+        return np.nan
+    previous = ring_push(s, o, 1, total)
+    if previous != previous:
+        return np.nan
+    flow = total / 3.0 * volume
+    ring_push(s, flows, n, flow if total > previous else (-flow if total < previous else 0.0))
+    if s[flows] < n:
+        return np.nan
+    gained = lost = 0.0
+    for k in range(n):
+        value = s[flows + 2 + k]
+        if value > 0.0:
+            gained += value
+        else:
+            lost -= value
+    return 100.0 * gained / (gained + lost) if gained + lost > 0.0 else 50.0
+
+
+@inner
+def efficiency_ratio_step(v, x, i, s, o, p, q):
+    """Net move over n bars by the length of the path, 0..1; 0 if nothing moved."""
+    n = int(p[q])
+    value = v[x[i]]
+    if value != value:
+        ring_clear(s, o)
+        return np.nan
+    ring_push(s, o, n + 1, value)
+    if s[o] < n + 1:
+        return np.nan
+    path = 0.0
+    for age in range(n):
+        path += abs(ring_get(s, o, n + 1, age) - ring_get(s, o, n + 1, age + 1))
+    return abs(value - ring_get(s, o, n + 1, n)) / path if path > 0.0 else 0.0
+
+
+@inner
+def bollinger_step(v, x, i, s, o, p, q):
+    """Bands mean +- k standard deviations over n bars: width relative to the mean, or position in the bands.
+
+    Position is 0 at the lower and 1 at the upper band, 0.5 if nothing varies.
+    """
+    n, k, ddof, out = int(p[q]), p[q + 1], p[q + 2], int(p[q + 3])
+    value = v[x[i]]
+    if value != value:
+        ring_clear(s, o)
+        return np.nan
+    ring_push(s, o, n, value)
+    if s[o] < n:
+        return np.nan
+    mean = ring_mean(s, o, n)
+    half = k * math.sqrt(ring_squares(s, o, n, mean) / (n - ddof))
+    if out == 0:
+        return 2.0 * half / mean if mean != 0.0 else np.nan
+    return (value - mean + half) / (2.0 * half) if half > 0.0 else 0.5
+
+
+N = Param(name="n")
+
+OPERATORS = (
+    Operator(
+        name="channel_position",
+        opcode=40,
+        step=channel_position_step,
+        inputs=3,
+        params=(N, Param(name="scale", default=1)),
+        state=window_of("n", copies=2),
+    ),
+    Operator(name="cci", opcode=41, step=cci_step, inputs=3, params=(N,), state=window_of("n")),
+    Operator(name="mfi", opcode=42, step=mfi_step, inputs=4, params=(N,), state=window_of("n", extra=3)),
+    Operator(
+        name="efficiency_ratio",
+        opcode=43,
+        step=efficiency_ratio_step,
+        params=(N,),
+        state=window_of("n", extra=1),
+    ),
+    Operator(
+        name="bollinger",
+        opcode=44,
+        step=bollinger_step,
+        params=(
+            N,
+            Param(name="k", default=2),
+            Param(name="ddof", default=0),
+            Param(name="out", choices=("width", "pctb")),
+        ),
+        state=window_of("n"),
+    ),
+)

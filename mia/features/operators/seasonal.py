@@ -1,0 +1,214 @@
+"""Operators that compare with the same time of day of prior sessions. Today never enters its own baseline."""
+
+import math
+
+import numpy as np
+
+from mia.features.operators.registry import Operator, Param
+from mia.features.operators.smoothing import rma_update, smoother_reset, true_range
+from mia.features.operators.window import (
+    inner,
+    median_sorted,
+    ring_clear,
+    ring_mean,
+    ring_push,
+    slot_load,
+    slot_mad,
+    slot_median,
+    slot_size,
+    slot_store,
+    sort_range,
+)
+
+MAD_TO_SD = 1.4826  # of a normal distribution
+MEAN_AD_TO_SD = 1.2533
+
+
+@inner
+def _scatter(s, scratch, m, center, robust):
+    """Standard deviation (ddof 1), or the mean absolute deviation scaled to one, of the scratch."""
+    total = 0.0
+    for k in range(m):
+        distance = s[scratch + k] - center
+        total += abs(distance) if robust else distance * distance
+    return MEAN_AD_TO_SD * total / m if robust else math.sqrt(total / (m - 1.0))
+
+
+@inner
+def seasonal_z(s, o, n_slots, depth, m, value, robust, clip):
+    """Distance of `value` from the m numbers `slot_load` left in the scratch, in standard deviations, clipped.
+
+    robust: median and MAD (where half of the history is one value, the mean absolute deviation); else mean and sd.
+    A history without any scatter gives 0 for its own value and +-clip for any other.
+    """
+    scratch = o + n_slots * (depth + 3)
+    if robust:
+        center = slot_median(s, o, n_slots, depth, m)
+        fallback = _scatter(s, scratch, m, center, True)
+        scale = MAD_TO_SD * slot_mad(s, o, n_slots, depth, m, center)
+        if scale == 0.0:
+            scale = fallback
+    else:
+        center = 0.0
+        for k in range(m):
+            center += s[scratch + k]
+        center /= m
+        scale = _scatter(s, scratch, m, center, False)
+    distance = value - center
+    if scale == 0.0:
+        return 0.0 if distance == 0.0 else math.copysign(clip, distance)
+    return min(clip, max(-clip, distance / scale))
+
+
+@inner
+def seasonal_step(v, x, i, s, o, p, q):
+    """The n-bar sum (or mean) against the same slot of prior sessions: clipped z, or ratio to the median.
+
+    Inputs value, session, slot. NaN before `min_sessions` prior sessions had that slot; a ratio to 0 is NaN.
+    """
+    n, depth, least = int(p[q]), int(p[q + 1]), int(p[q + 2])
+    as_log, as_mean, out, plain, clip, n_slots = (
+        p[q + 3],
+        p[q + 4],
+        int(p[q + 5]),
+        p[q + 6],
+        p[q + 7],
+        int(p[q + 8]),
+    )
+    value, session, slot = v[x[i]], v[x[i + 1]], v[x[i + 2]]
+    if value != value or session != session or not (0.0 <= slot < n_slots):
+        ring_clear(s, o)
+        return np.nan
+    ring_push(s, o, n, value)
+    if s[o] < n:
+        return np.nan
+    value = ring_mean(s, o, n)
+    if as_mean == 0.0:
+        value *= n
+    if as_log == 1.0:
+        value = math.log1p(max(value, 0.0))
+    memory = o + n + 2
+    m = slot_load(s, memory, n_slots, depth, int(slot), session)
+    slot_store(s, memory, n_slots, depth, int(slot), session, value)
+    if m < least:
+        return np.nan
+    if out == 0:
+        return seasonal_z(s, memory, n_slots, depth, m, value, plain == 0.0, clip)
+    center = slot_median(s, memory, n_slots, depth, m)
+    return value / center if center > 0.0 else np.nan
+
+
+# atr_dynamic keeps [session + 1, previous close + 1 (0: none), day factor ready, fast (2), slow (2)],
+# then the day factor per slot, scratch of the same size, and the seasonal memory of true ranges.
+_FACTORS = 7
+SMALLEST_FACTOR = 0.1
+
+
+@inner
+def _day_factors(s, o, n_slots, depth, least, session):
+    """Median true range per slot over prior sessions by the median over slots; slots without history copy a neighbour.
+
+    Fixed once per session: the factor of the next minute is then known at any minute.
+    """
+    factors, scratch, memory = o + _FACTORS, o + _FACTORS + n_slots, o + _FACTORS + 2 * n_slots
+    known, last = 0, -1.0
+    for slot in range(n_slots):
+        m = slot_load(s, memory, n_slots, depth, slot, session)
+        if m >= least:
+            last = slot_median(s, memory, n_slots, depth, m)
+            s[scratch + known] = last
+            known += 1
+        s[factors + slot] = last
+    s[o + 2] = 0.0
+    if known == 0:
+        return
+    s[o + 2] = 1.0
+    following = s[scratch]
+    sort_range(s, scratch, known)
+    middle = median_sorted(s, scratch, known)
+    for slot in range(n_slots):
+        typical = s[factors + slot] if s[factors + slot] >= 0.0 else following
+        s[factors + slot] = max(SMALLEST_FACTOR, typical / middle) if middle > 0.0 else 1.0
+
+
+@inner
+def two_speed(fast, slow):
+    """Slow average, giving way to the fast one as that runs up to 50 % above it: quick to rise, slow to fall."""
+    if slow <= 0.0:
+        return 0.0
+    weight = min(1.0, max(0.0, (fast / slow - 1.0) / 0.5))
+    return (1.0 - weight) * slow + weight * fast
+
+
+@inner
+def atr_dynamic_step(v, x, i, s, o, p, q):
+    """Average true range for the next bar [ticks], by time of day, quick to rise and slow to fall, never below a floor.
+
+    True ranges are divided by the day factor of their slot, smoothed at two speeds, and multiplied by the factor of
+    the next slot. Inputs high, low, close, session, slot. NaN until `slow` bars after `min_sessions` sessions.
+    """
+    n_fast, n_slow, depth, least = int(p[q]), int(p[q + 1]), int(p[q + 2]), int(p[q + 3])
+    floor_ticks, n_slots = p[q + 4], int(p[q + 5])
+    high, low, close, session, slot = v[x[i]], v[x[i + 1]], v[x[i + 2]], v[x[i + 3]], v[x[i + 4]]
+    if high != high or low != low or close != close or session != session or not (0.0 <= slot < n_slots):
+        s[o + 1] = 0.0
+        smoother_reset(s, o + 3)
+        smoother_reset(s, o + 5)
+        return np.nan
+    if s[o] != session + 1.0:
+        _day_factors(s, o, n_slots, depth, least, session)
+        s[o] = session + 1.0
+    known = s[o + 1] > 0.0
+    span = true_range(high, low, s[o + 1] - 1.0) if known else high - low
+    s[o + 1] = close + 1.0
+    at = int(slot)
+    if known:
+        slot_store(s, o + _FACTORS + 2 * n_slots, n_slots, depth, at, session, span)
+    if s[o + 2] == 0.0 or not known:
+        return np.nan
+    scaled = span / s[o + _FACTORS + at]
+    fast = rma_update(s, o + 3, n_fast, scaled)
+    slow = rma_update(s, o + 5, n_slow, scaled)
+    if slow != slow:
+        return np.nan
+    following = at + 1 if at + 1 < n_slots else 0
+    return max(floor_ticks, two_speed(fast, slow) * s[o + _FACTORS + following])
+
+
+SESSIONS = (Param(name="sessions", default=20), Param(name="min_sessions", default=5))
+
+OPERATORS = (
+    Operator(
+        name="seasonal",
+        opcode=80,
+        step=seasonal_step,
+        inputs=3,
+        params=(
+            Param(name="n", default=1),
+            *SESSIONS,
+            Param(name="transform", default="none", choices=("none", "log1p")),
+            Param(name="agg", default="sum", choices=("sum", "mean")),
+            Param(name="out", choices=("z", "ratio")),
+            Param(name="robust", default="mad", choices=("mad", "sd")),
+            Param(name="clip", default=5),
+            Param(name="n_slots"),
+        ),
+        state=lambda params, _inputs: int(params["n"]) + 2 + slot_size(params["n_slots"], params["sessions"]),
+    ),
+    Operator(
+        name="atr_dynamic",
+        opcode=81,
+        step=atr_dynamic_step,
+        inputs=5,
+        params=(
+            Param(name="n_fast", default=7),
+            Param(name="n_slow", default=42),
+            *SESSIONS,
+            Param(name="floor_ticks", default=2),
+            Param(name="n_slots"),
+        ),
+        state=lambda params, _inputs: (
+            _FACTORS + 2 * int(params["n_slots"]) + slot_size(params["n_slots"], params["sessions"])
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Which kind of market it is: a hidden Markov model and its forward filter."""

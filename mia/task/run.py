@@ -1,0 +1,59 @@
+"""The whole walk: market data to a report that can be believed. What `python -m mia +market=MNQ` does."""
+
+import resource
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from mia.task import evaluate, features, ingest, regime, report, select, store, train, trial
+from mia.task.evaluate import Judged
+from mia.task.settings import RunSettings
+from mia.task.watch import Watch
+
+
+def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
+    """Run every stage in memory and leave a run directory: summary.json, report.html, bundle/."""
+    made = ingest.make(settings, watch)
+    table = features.make(settings, made, watch)
+    states = regime.all_folds(settings, made, table, watch)
+    regime.log_transitions(settings, states)
+    report.open_tracker(settings, plain, watch)
+    with trial.counted(settings, plain, made.digest) as number:
+        judged = [_learn(settings, made, state, directory, watch) for state in states]
+        newest = directory / "folds" / f"fold_{states[-1].fold.index}"
+        shutil.copytree(newest, directory / "bundle")
+        summary = report.make(
+            settings, plain, made, table, judged, number, directory, watch, cpu_seconds(), peak_memory_mb()
+        )
+    store.write_json(
+        Path(settings.outputs, "runs", "latest.json"),
+        {"run": str(directory), "summary": str(directory / "summary.json"), "digest": summary["digest"]},
+    )
+
+
+def _learn(settings: RunSettings, made: Any, state: Any, directory: Path, watch: Watch) -> Judged:
+    """Select, train and bundle one fold."""
+    at = state.fold.index + 1
+    seen = regime.view(made, state)
+    with watch.step(f"fold {at}: selection"):
+        selection = select.make(settings, made, state, seen)
+    taught = train.lesson(settings, made, state, seen, selection)
+    del seen  # the widest arrays of the run; nothing below needs more than the selected columns
+    with watch.step(f"fold {at}: {settings.algo.name}") as step:
+        policy = train.make(settings, taught, report.training_progress(step, watch, state.fold.index))
+    train.bundle_of(settings, made, taught, policy, directory / "folds" / f"fold_{state.fold.index}")
+    return Judged(
+        fold=state.fold, tape=taught.tape, policy=policy, view=taught.view, state=state, selection=taught.selection
+    )
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and its finished children so far [s]."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def peak_memory_mb() -> float:
+    """Largest memory this process has held [MB]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -1,0 +1,14 @@
+"""Runs one task of a checked configuration in its directory."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mia.task.settings import RunSettings
+from mia.task.watch import Watch
+
+
+def run(settings: RunSettings, plain: dict[str, Any], directory: Path) -> None:
+    """Import the task's module and call its `main`."""
+    verb = import_module(f"mia.task.{settings.task.name}")
+    verb.main(settings, plain, directory, Watch(settings.quiet))

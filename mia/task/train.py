@@ -1,0 +1,171 @@
+"""Per fold: the observation, the tape, the policy, and the bundle that holds all a policy needs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mia.algo import learner
+from mia.algo.policy import TrainedPolicy
+from mia.broker.terms import terms
+from mia.desk.observation import ObservationTemplate
+from mia.desk.tape import Tape, from_bars
+from mia.domain.rng import generator
+from mia.features.shap_weighting import Selection
+from mia.regime.regime_detector import REGIMES
+from mia.risk.flat_rules import may_enter, must_flat
+from mia.task import features, ingest, regime, select, store
+from mia.task.ingest import Ingested
+from mia.task.regime import FoldState, FoldView
+from mia.task.settings import RunSettings
+from mia.task.watch import Watch
+
+Array = np.ndarray
+OBSERVATION_CLIP = 10.0  # beyond the scaler's own bounds: a last guard, not a transformation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lesson:
+    """One fold, ready to be learned from.
+
+    Parameters
+    ----------
+    state : fitted artefacts of the fold
+    selection : columns the policy sees
+    template : layout of its observation
+    tape : all T rows
+    view : (T, S) selected view columns
+    belief : (T, K)
+    """
+
+    state: FoldState
+    selection: Selection
+    template: ObservationTemplate
+    tape: Tape
+    view: Array
+    belief: Array
+
+
+def lesson(settings: RunSettings, made: Ingested, state: FoldState, seen: FoldView, selection: Selection) -> Lesson:
+    """Lay out the observation and the tape of one fold."""
+    template = ObservationTemplate(
+        view=state.plan.names,
+        selected=selection.names,
+        masks=state.scaler.groups,
+        regimes=REGIMES,
+        clip=OBSERVATION_CLIP,
+    )
+    obs = template.batch(seen.view, seen.masks, seen.belief, names=state.plan.names)
+    column = made.bars.column
+    tape = from_bars(
+        settings.market,
+        made.bars,
+        must_flat=must_flat(
+            column("cal.minutes_to_close"),
+            column("cal.minutes_to_rth_close"),
+            column("cal.rth"),
+            made.bars.bar_minutes,
+            settings.risk,
+        ),
+        may_enter=may_enter(
+            seen.features, safety_columns(settings, state), warm_up=settings.risk.warm_up_bars
+        ),
+        obs=obs,
+        belief=seen.belief,
+    )
+    chosen = np.ascontiguousarray(seen.view[:, template.columns])
+    return Lesson(state=state, selection=selection, template=template, tape=tape, view=chosen, belief=seen.belief)
+
+
+def safety_columns(settings: RunSettings, state: FoldState) -> list[int]:
+    """Columns of the features without which nothing may be entered.
+
+    Raises
+    ------
+    ConfigurationError : if one of them is not computed.
+    """
+    from mia.domain.errors import ConfigurationError
+
+    place = {name: at for at, name in enumerate(state.plan.columns)}
+    for name in settings.risk.safety_features:
+        if name not in place:
+            raise ConfigurationError(
+                f"risk.safety_features names {name}, which features={settings.features.name} does not compute"
+            )
+    return [place[name] for name in settings.risk.safety_features]
+
+
+def make(settings: RunSettings, taught: Lesson, progress: Any) -> TrainedPolicy:
+    """Train one fold's policy on its training rows, at the fill model meant for training."""
+    train = taught.state.fold.train
+    seed = int(generator(settings.seed, "train", str(taught.state.fold.index)).integers(2**31))
+    return learner(settings.algo.name)(
+        taught.tape.slice(train.start, train.stop),
+        terms(settings.market, settings.broker.model(settings.broker.train)),
+        settings.algo,
+        seed,
+        progress,
+    )
+
+
+def bundle_of(settings: RunSettings, made: Ingested, taught: Lesson, policy: TrainedPolicy, target: Path) -> dict[str, Any]:
+    """Save everything needed to use the policy on live rows; returns the manifest."""
+    from mia.algo import bundle
+
+    state = taught.state
+    return bundle.save(
+        target,
+        policy,
+        market=settings.market.name,
+        data_digest=made.digest,
+        observation=taught.template.digest,
+        parts={
+            "template": taught.template.to_json(),
+            "scaler": state.scaler.to_json(),
+            "fitted": state.fitted.to_json(),
+            "regime": state.regime.to_json(),
+            "selection": taught.selection.to_json(),
+        },
+    )
+
+
+def lessons(settings: RunSettings, made: Ingested, states: list[FoldState], selections: list[Selection]) -> list[Lesson]:
+    """Lay out every fold."""
+    return [
+        lesson(settings, made, state, regime.view(made, state), selection)
+        for state, selection in zip(states, selections, strict=True)
+    ]
+
+
+def root(settings: RunSettings) -> Path:
+    """Where this algorithm's bundles lie: outputs/train/<market>/<algo>."""
+    return store.folder(settings.outputs, "train", settings.market.name, settings.algo.name)
+
+
+def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
+    """Run the stage on its own; it counts as a trial like any other training."""
+    from mia.task import trial
+
+    made = ingest.load(settings)
+    states = regime.load(settings, made, features.load(settings, made))
+    selections = select.load(settings, len(states))
+    with trial.counted(settings, plain, made.digest) as number, store.replacing(root(settings)) as fresh:
+        for state, selection in zip(states, selections, strict=True):
+            taught = lesson(settings, made, state, regime.view(made, state), selection)
+            with watch.step(f"train fold {state.fold.index + 1}") as step:
+                policy = make(settings, taught, trainer_progress(step))
+            bundle_of(settings, made, taught, policy, fresh / f"fold_{state.fold.index}")
+        store.write_json(fresh / "trial.json", {"trial": number})
+    watch.say(f"wrote {root(settings)}")
+
+
+def trainer_progress(step: Any) -> Any:
+    """Adapt a terminal step to what learners call: done, total and the figures of the last checkpoint."""
+
+    def hear(done: int, total: int, figures: Any) -> None:
+        step(done, total)
+        if figures:
+            step.advance(0, profit_per_bar_usd=round(figures.get("profit_cents_per_bar", 0.0) / 100, 3))
+
+    return hear
