@@ -35,8 +35,8 @@ class CounterfactualQRDQN(QRDQN):
 
     replay_buffer: CounterfactualReplay
 
-    def __init__(self, *args: object, target_quantiles: int, **kwargs: object) -> None:
-        self.target_quantiles = target_quantiles
+    def __init__(self, *args: object, target_quantiles: int, input_sparsity: float, **kwargs: object) -> None:
+        self.target_quantiles, self.input_sparsity = target_quantiles, input_sparsity
         super().__init__(*args, **kwargs)
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
@@ -59,6 +59,7 @@ class CounterfactualQRDQN(QRDQN):
             torch.nn.utils.clip_grad_norm_(fast, self.max_grad_norm, foreach=True)
             self.policy.optimizer.step()
             with torch.no_grad():
+                shrink_inputs(fast[0], self.input_sparsity * self.policy.optimizer.param_groups[0]["lr"])
                 torch._foreach_lerp_(slow, fast, self.tau)
         self._n_updates += gradient_steps
 
@@ -73,8 +74,10 @@ class CounterfactualQRDQN(QRDQN):
             best = means.argmax(dim=2)[:, :, None, None].expand(rows, 3, n, 1)
             future = value.gather(3, best)[..., 0]
             if self.target_quantiles < n:
-                drawn = self.replay_buffer.rng.choice(n, self.target_quantiles, replace=False)
-                future = future.index_select(2, torch.from_numpy(drawn))
+                # One from each of equally many levels: far less noise than any drawn at random.
+                k = self.target_quantiles
+                drawn = (torch.arange(k) + self.replay_buffer.rng.random()) * (n / k)
+                future = future.index_select(2, drawn.long().clamp_(max=n - 1))
         k = future.shape[2]
         after = held.reshape(rows, 9, 1).expand(rows, 9, k)
         return reward.reshape(rows, 9, 1) + self.gamma * future.gather(1, after)
@@ -94,6 +97,18 @@ def all_positions(network: torch.nn.Sequential, market: torch.Tensor) -> torch.T
     positions = torch.tensor(POSITIONS, dtype=market.dtype)[:, None] * first.weight[:, -1]
     hidden = shared[:, None, :] + positions[None, :, :]
     return network[1:](hidden)
+
+
+def shrink_inputs(weight: torch.Tensor, by: float) -> None:
+    """Shorten each market column of the first layer's matrix by `by`, down to nothing: a group lasso.
+
+    Many of 150 columns say nothing, and a few hundred sessions cannot tell a network so; a column has to
+    earn its place at every step.
+
+    Source: Yuan and Lin (2006), Model selection and estimation in regression with grouped variables.
+    """
+    columns = weight[:, :-1]
+    columns.mul_((1.0 - by / columns.norm(dim=0).clamp_(min=1e-12)).clamp_(min=0.0))
 
 
 def quantile_huber_gradient(current: torch.Tensor, target: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
@@ -178,6 +193,7 @@ def build(
         "MlpPolicy",
         env,
         target_quantiles=settings.target_quantiles,
+        input_sparsity=settings.input_sparsity,
         learning_rate=cosine(settings.learning_rate, settings.final_learning_rate),
         learning_starts=0,
         batch_size=settings.batch_rows,

@@ -78,6 +78,8 @@ class QRDQNSettings:
     learning_rate, final_learning_rate : step size at the start and at the end; it falls as half a cosine
     target_rate : share of the network that enters the slow copy at each gradient step, in (0, 1]
     weight_decay : decoupled weight decay per unit of step size
+    input_sparsity : each market column of the first layer is shortened by this at each step, per unit of step
+        size, down to nothing
     gradient_clip : largest norm of a gradient
     validation : how a checkpoint is chosen
 
@@ -98,6 +100,7 @@ class QRDQNSettings:
     final_learning_rate: float
     target_rate: float
     weight_decay: float
+    input_sparsity: float
     gradient_clip: float
     validation: ValidationSettings
 
@@ -117,6 +120,7 @@ class QRDQNSettings:
             "final_learning_rate": (0, self.learning_rate),
             "target_rate": (1e-6, 1),
             "weight_decay": (0, 100),
+            "input_sparsity": (0, 1000),
             "gradient_clip": (1e-6, 1e6),
         }
         _check(self, bounds)

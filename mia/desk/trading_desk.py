@@ -13,6 +13,7 @@ from mia.desk.accounting import EQUITY, FORCED, POSITION, advance, contracts, cu
 from mia.desk.decision import Decision
 from mia.desk.observation import ObservationTemplate
 from mia.desk.policy import DeskPolicy
+from mia.desk.regime_inputs import regime_inputs
 from mia.domain.errors import ArtefactMismatch, DataError
 from mia.domain.series import INDEX
 from mia.risk.flat_rules import lead_and_code, may_enter_row, must_flat_row
@@ -130,7 +131,7 @@ class TradingDesk:
             )
         features = self._engine.step(row)
         view, masks = self._scaler.transform_row(features, int(row[_SLOT]))
-        self._belief = self._regime.step(self._belief, view[self._inputs])
+        self._belief = self._regime.step(self._belief, regime_inputs(features, view, self._inputs))
         observation = self._template.row(view, masks, self._belief)
         held = int(self._account[POSITION])
         wish = float(self._policy.decide(observation, held / self._most))

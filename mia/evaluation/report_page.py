@@ -135,7 +135,7 @@ SCRIPT = """
       text=text.split(FADE[0]).join(FADE[1])}
     var f=JSON.parse(text),L=f.layout;
     L.hoverlabel={bgcolor:dark.matches?'#232b36':'#ffffff',bordercolor:dark.matches?'#3a4656':'#cfd6df',
-      font:{size:12,color:dark.matches?'#e8ecf2':'#17202c'}};
+      font:{size:12,family:L.font.family,color:dark.matches?'#e8ecf2':'#17202c'}};
     if(small.matches){
       L.font.size=11;L.dragmode=false;
       L.margin={l:L.yaxis.automargin?8:58,r:10,t:30,b:56};

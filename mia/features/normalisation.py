@@ -15,13 +15,27 @@ from mia.domain.errors import ArtefactMismatch, ConfigurationError
 from mia.domain.series import SOURCE_GROUPS
 from mia.features.catalogue import FeatureSpec
 from mia.features.plan import SERVICE, Plan
-from mia.features.scaling import ATR, DEAD, LEVEL, LINEAR, LOG, REFERENCES, SETTLED, SIGNED_LOG, SLOT, SLOT_LOG, scale
+from mia.features.scaling import (
+    ATR,
+    DEAD,
+    LEVEL,
+    LINEAR,
+    LOG,
+    REFERENCES,
+    SETTLED,
+    SIGNED_LOG,
+    SLOT,
+    SLOT_LOG,
+    scale,
+)
 from mia.features.settings import ScalerSettings
 
 Array = np.ndarray
 
 MAD_TO_SD = 1.4826
-TAIL = 0.005  # share of the train fold beyond the edges of an unbounded feature that is only mapped, not scaled
+TAIL = (
+    0.005  # share of the train fold beyond the edges of an unbounded feature that is only mapped, not scaled
+)
 
 _KIND = {
     "z": LINEAR,
@@ -104,9 +118,7 @@ class Scaler:
                 f"{features.shape}; check the fold"
             )
         train, train_slots = features[index, : len(plan.names)], np.asarray(slots)[index]
-        learnt = [
-            _learn(spec, train[:, f], train_slots, plan, settings) for f, spec in enumerate(plan.specs)
-        ]
+        learnt = [_learn(spec, train[:, f], train_slots, plan, settings) for f, spec in enumerate(plan.specs)]
         tables = [item for item in learnt if item.slots is not None]
         table = np.full(len(learnt), -1, dtype=np.int64)
         table[[f for f, item in enumerate(learnt) if item.slots is not None]] = np.arange(len(tables))
@@ -203,7 +215,9 @@ class Scaler:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        if value.ndim == 2 and value.dtype == np.float64:  # may have no rows: keep the shape beside the numbers
+        if (
+            value.ndim == 2 and value.dtype == np.float64
+        ):  # may have no rows: keep the shape beside the numbers
             return [list(value.shape), value.ravel().tolist()]
         return value.tolist()
     return list(value) if isinstance(value, tuple) else value

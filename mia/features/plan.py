@@ -132,7 +132,9 @@ class Plan:
             span = self.node(name).fitted
             values = np.asarray(values, dtype=np.float64)
             if span is None:
-                raise ConfigurationError(f"feature {name}: has nothing to fit; fitted are {list(self.fitted_nodes)}")
+                raise ConfigurationError(
+                    f"feature {name}: has nothing to fit; fitted are {list(self.fitted_nodes)}"
+                )
             if values.shape != (span[1] - span[0],):
                 raise ConfigurationError(
                     f"feature {name}: {span[1] - span[0]} fitted numbers expected, got shape {values.shape}; refit"
@@ -241,7 +243,9 @@ def _members(
         if by_name[name].published and by_name[name].family in wanted and need <= LEVELS[level]
     ]
     if not found:
-        raise ConfigurationError(f"feature {spec.name}: no feature matches {item!r}; add the families' groups")
+        raise ConfigurationError(
+            f"feature {spec.name}: no feature matches {item!r}; add the families' groups"
+        )
     rank = {name: at for at, name in enumerate(by_name)}
     return sorted(found, key=lambda ref: rank[ref[1:]])
 
@@ -256,7 +260,7 @@ def _order(by_name: Mapping[str, FeatureSpec], wired: Mapping[str, tuple[str, ..
             return
         if name in path:
             raise ConfigurationError(
-                f"feature {name}: depends on itself ({' <- '.join([*path[path.index(name):], name])}); break the cycle"
+                f"feature {name}: depends on itself ({' <- '.join([*path[path.index(name) :], name])}); break the cycle"
             )
         path.append(name)
         for parent in _references(wired[name]):
@@ -306,9 +310,7 @@ def _flatten(
         input_start.append(len(inputs))
         state_start.append(state_size)
         param_start.append(len(params))
-        inputs.extend(
-            position[item[1:]] if item.startswith("@") else INDEX[item] for item in wired[name]
-        )
+        inputs.extend(position[item[1:]] if item.startswith("@") else INDEX[item] for item in wired[name])
         params.extend(scalars.values())
         block = operator.fitted(scalars, len(names)) if operator.fitted else 0
         span = (len(params), len(params) + block) if block else None
@@ -318,7 +320,9 @@ def _flatten(
         nodes.append(Node(name=name, op=spec.op, inputs=names, params=scalars, sources=sources, fitted=span))
     published = tuple(spec for spec in by_name.values() if spec.published)
     if not published:
-        raise ConfigurationError("features: every line is internal (leading underscore); publish at least one")
+        raise ConfigurationError(
+            "features: every line is internal (leading underscore); publish at least one"
+        )
     names = tuple(spec.name for spec in published)
     service = tuple(name for name in SERVICE if name in by_name and name not in names)
     factor = {"tick": market.tick_size, "usd": market.tick_size * market.multiplier}
@@ -347,7 +351,9 @@ def _flatten(
 def _operator(spec: FeatureSpec, count: int) -> Operator:
     table = operators()
     if spec.op not in table:
-        raise ConfigurationError(f"feature {spec.name}: unknown operator {spec.op!r}; known are {sorted(table)}")
+        raise ConfigurationError(
+            f"feature {spec.name}: unknown operator {spec.op!r}; known are {sorted(table)}"
+        )
     operator = table[spec.op]
     if operator.inputs and operator.inputs != count:
         raise ConfigurationError(

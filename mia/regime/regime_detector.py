@@ -167,7 +167,7 @@ def fit(
     for name, spread in zip(settings.inputs, scale, strict=True):
         if not spread > 1e-12:
             raise DataError(f"regime input {name} does not vary over the fold; choose another in conf/regime")
-    best, problem = _best_start((rows - centre) / scale, lengths, settings, rng)
+    best, iterations, problem = _best_start((rows - centre) / scale, lengths, settings, rng)
     if problem and previous is not None:
         return replace(previous, note=f"kept the previous model: {problem}")
     means = best.means_ * scale + centre
@@ -183,7 +183,7 @@ def fit(
         means=means[order],
         variances=variances[order],
         log_likelihood=float(best.monitor_.history[-1] / len(rows) - np.log(scale).sum()),
-        iterations=int(best.monitor_.iter),
+        iterations=iterations,
         rows=len(rows),
         converged=not problem,
         note="; ".join(part for part in (problem, remark) if part),
@@ -235,8 +235,8 @@ def _sample(X: Array, settings: HmmSettings) -> tuple[Array, list[int]]:
 
 def _best_start(
     rows: Array, lengths: Sequence[int], settings: HmmSettings, rng: np.random.Generator
-) -> tuple[Any, str]:
-    """Short EM from every start, the best one continued; it and what is wrong with it, if anything."""
+) -> tuple[Any, int, str]:
+    """Short EM from every start, the best one continued; it, its iterations, what is wrong with it."""
     candidates = []
     for start in range(settings.starts):
         model = _initial(rows, settings, rng, jitter=settings.start_jitter if start else 0.0)
@@ -244,19 +244,20 @@ def _best_start(
         candidates.append((model.monitor_.history[-1], -start, model))
     finite = [item for item in candidates if np.isfinite(item[0])]
     if not finite:
-        return candidates[0][2], f"none of {settings.starts} starts has a finite likelihood"
+        return candidates[0][2], 0, f"none of {settings.starts} starts has a finite likelihood"
     model = max(finite, key=lambda item: item[:2])[2]
+    iterations = int(model.monitor_.iter)
     # hmmlearn calls a fit converged when it merely ran out of iterations, hence the check of our own.
-    model.tol = settings.tolerance * len(rows)
     done = _run(model, rows, lengths, settings.max_iterations - settings.start_iterations + 1)
+    iterations += int(model.monitor_.iter) - 1  # the first of the second run repeats where the first ended
     if not done:
-        return model, f"not converged in {settings.max_iterations} iterations"
+        return model, iterations, f"not converged in {settings.max_iterations} iterations"
     share = model.predict_proba(rows, lengths).mean(
         axis=0
     )  # whole training fold: looking both ways is fine here
     if share.min() < settings.min_occupancy:
-        return model, f"a state holds only {share.min():.2%} of the rows"
-    return model, ""
+        return model, iterations, f"a state holds only {share.min():.2%} of the rows"
+    return model, iterations, ""
 
 
 def _initial(rows: Array, settings: HmmSettings, rng: np.random.Generator, jitter: float) -> Any:
@@ -273,6 +274,7 @@ def _initial(rows: Array, settings: HmmSettings, rng: np.random.Generator, jitte
         n_components=states,
         covariance_type="diag",
         min_covar=settings.min_variance,
+        tol=settings.tolerance * len(rows),
         transmat_prior=1.0 + settings.sticky_bars * np.eye(states),
         params="tmc",
         init_params="",

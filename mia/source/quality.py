@@ -1,4 +1,4 @@
-"""What is wrong with recorded data, counted and named; made by `files`, shown by the report, able to stop a run."""
+"""What is wrong with recorded data, counted and named: made by `files`, can stop a run."""
 
 import datetime as dt
 from dataclasses import asdict, dataclass
@@ -12,8 +12,11 @@ from mia.domain.sessions import Sessions
 Array = np.ndarray
 
 OUTLIER_SD = 20.0
-ROLL_JUMP = 0.004  # a quarter's carry is near 1 % of an index; 0.4 % between two bars in a roll week is suspect
+ROLL_JUMP = (
+    0.004  # a quarter's carry is near 1 % of an index; 0.4 % between two bars in a roll week is suspect
+)
 ROLL_DAYS = 8
+FULL_DAY_MINUTES = 1000  # in shorter sessions the night's move hides a roll
 HALT_MINUTES = 15
 SHORT_SHARE = 0.8
 MINUTE_NS = 60_000_000_000
@@ -102,7 +105,8 @@ def inspect_bars(
     found, measures = _gaps(ts, bar_minutes, sessions)
     found.append(_halts(ts, volume, bar_minutes, sessions))
     found.append(_outliers(ts, ohlc, sessions))
-    found.append(_unmarked_rolls(ts, ohlc, rolls, market))
+    if sessions.full_minutes > FULL_DAY_MINUTES:
+        found.append(_unmarked_rolls(ts, ohlc, rolls, market))
     found += _sessions_missing(ts, bar_minutes, sessions)
     found.append(finding("zero volume", volume == 0, ts, "info"))
     return found, measures

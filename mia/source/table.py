@@ -42,7 +42,12 @@ def write(bars: Bars, path: Path, *, single: bool = False) -> Path:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         pq.write_table(
-            table, fresh, compression="zstd", compression_level=19, use_dictionary=True, write_statistics=False
+            table,
+            fresh,
+            compression="zstd",
+            compression_level=19,
+            use_dictionary=True,
+            write_statistics=False,
         )
         fresh.replace(path)
     finally:
@@ -65,7 +70,9 @@ def read(path: Path) -> Bars:
     except (pa.ArrowException, OSError):
         raise DataError(f"{path} is no readable Parquet file; write it again with task=ingest") from None
     about = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if k != b"ARROW:schema"}
-    if not {"market", "bar_minutes", "sha256"} <= set(about) or not {"ts", "available_at"} <= set(table.column_names):
+    if not {"market", "bar_minutes", "sha256"} <= set(about) or not {"ts", "available_at"} <= set(
+        table.column_names
+    ):
         raise DataError(f"{path} is no table of bars written by mia; read it with source=files")
     unknown = [n for n in table.column_names if n not in INDEX and n not in ("ts", "available_at")]
     if unknown:
@@ -88,7 +95,11 @@ def _packed(values: np.ndarray, *, single: bool) -> pa.Array:
     missing = np.isnan(values)
     plain = np.where(missing, 0.0, values)
     # -0.0 would come back as 0.0
-    whole = np.all(plain == np.rint(plain)) and np.all(np.abs(plain) < 2**53) and not np.any(np.signbit(plain) & (plain == 0))
+    whole = (
+        np.all(plain == np.rint(plain))
+        and np.all(np.abs(plain) < 2**53)
+        and not np.any(np.signbit(plain) & (plain == 0))
+    )
     if whole:
         for kind in (np.int8, np.int16, np.int32, np.int64):
             if plain.min(initial=0) >= np.iinfo(kind).min and plain.max(initial=0) <= np.iinfo(kind).max:

@@ -188,7 +188,9 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         Judged(
             fold=lesson.state.fold,
             tape=lesson.tape,
-            policy=bundle.load(root / f"fold_{at}", observation=lesson.template.digest).policy,
+            policy=bundle.load(
+                root / f"fold_{at}", market=settings.market.name, features_sha256=lesson.template.digest
+            ).policy,
             view=lesson.view,
             state=lesson.state,
             selection=lesson.selection,

@@ -80,6 +80,18 @@ def catalogue_rows(table: FeatureTable, made: Ingested) -> list[dict[str, Any]]:
     return rows
 
 
+def family_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The catalogue in short: per family how many are computed, fitted per fold, masked for want of input."""
+    counts: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        family = counts.setdefault(
+            row["family"], {"family": row["family"], "computed": 0, "fitted per fold": 0, "masked": 0}
+        )
+        family["masked" if row["status"].startswith("masked") else row["status"]] += 1
+    totals = {key: sum(family[key] for family in counts.values()) for key in ("computed", "fitted per fold", "masked")}
+    return [*counts.values(), {"family": "all", **totals}]
+
+
 def save(table: FeatureTable, made: Ingested, target: Path) -> None:
     """Write features.parquet (index: time available, UTC) and catalogue.json as one folder."""
     import pandas as pd
@@ -123,5 +135,5 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     target = store.folder(settings.outputs, "features", settings.market.name)
     save(table, made, target)
     rows = catalogue_rows(table, made)
-    watch.rows("features", rows)
-    watch.say(f"wrote {target}: {len(rows)} features, {sum(r['available'] > 0 for r in rows)} with values before fitting")
+    watch.rows("features by family", family_rows(rows))
+    watch.say(f"wrote {target}; every column with unit, sources and availability is in catalogue.json")

@@ -1,11 +1,14 @@
 """Per fold: fitted features, scaler and hidden Markov model, all from the fold's training rows alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mia.desk.regime_inputs import regime_inputs
+from mia.domain.errors import ConfigurationError
 from mia.domain.rng import generator
 from mia.evaluation.walk_forward import Fold, folds
 from mia.features.fitted import FittedParameters
@@ -73,16 +76,17 @@ def make(
     fitted = fit_features(table.plan, values, table.values, fold.train)
     plan = table.plan.with_parameters(fitted.params)
     raw = FeatureEngine(plan).batch(values[: fold.train.stop])
-    scaler = Scaler.fit(plan, raw, slots[: fold.train.stop], fold.train)
-    view, _ = scaler.transform(raw, slots[: fold.train.stop])
-    X = inputs_of(settings, plan, view)[fold.train]
-    ts = made.bars.ts
+    ts = made.bars.ts[: fold.train.stop]
+    slots = slots[: fold.train.stop]
+    scaler = Scaler.fit(plan, raw, slots, fold.train, ts=ts, settings=settings.features.scaler)
+    scaled, _ = scaler.transform(raw, slots)
+    X = regime_inputs(raw, scaled, input_columns(settings.regime.inputs, plan))[fold.train]
     model = regime_detector.fit(
         X,
         settings.regime,
         generator(settings.seed, "regime", str(fold.index)),
         previous,
-        (_moment(ts[fold.train.start]), _moment(ts[fold.train.stop - 1])),
+        (_moment(ts[fold.train.start]), _moment(ts[-1])),
     )
     return FoldState(fold=fold, plan=plan, fitted=fitted, scaler=scaler, regime=model)
 
@@ -93,24 +97,22 @@ def view(made: Ingested, state: FoldState) -> FoldView:
 
     raw = FeatureEngine(state.plan).batch(made.bars.values)
     scaled, masks = state.scaler.transform(raw, _slots(made))
-    place = {name: at for at, name in enumerate(state.plan.names)}
-    columns = [place[name] for name in state.regime.inputs]
-    belief = state.regime.filter(scaled[:, columns])
+    belief = state.regime.filter(regime_inputs(raw, scaled, input_columns(state.regime.inputs, state.plan)))
     return FoldView(features=raw, view=scaled, masks=masks, belief=belief)
 
 
-def inputs_of(settings: RunSettings, plan: Plan, scaled: Array) -> Array:
-    """(T, Fx) columns of the view the regime model reads."""
-    from mia.domain.errors import ConfigurationError
+def input_columns(names: Sequence[str], plan: Plan) -> Array:
+    """(Fx,) columns of the view the regime model reads.
 
+    Raises
+    ------
+    ConfigurationError : if the feature set does not compute one of them.
+    """
     place = {name: at for at, name in enumerate(plan.names)}
-    for name in settings.regime.inputs:
+    for name in names:
         if name not in place:
-            raise ConfigurationError(
-                f"regime.inputs names {name}, which features={settings.features.name} does not compute; "
-                "choose a feature of the set"
-            )
-    return scaled[:, [place[name] for name in settings.regime.inputs]]
+            raise ConfigurationError(f"regime.inputs names {name}, which is not computed; choose a feature of the set")
+    return np.array([place[name] for name in names], dtype=np.int64)
 
 
 def _slots(made: Ingested) -> Array:

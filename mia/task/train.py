@@ -1,5 +1,6 @@
 """Per fold: the observation, the tape, the policy, and the bundle that holds all a policy needs."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,24 +110,28 @@ def make(settings: RunSettings, taught: Lesson, progress: Any) -> TrainedPolicy:
     )
 
 
-def bundle_of(settings: RunSettings, made: Ingested, taught: Lesson, policy: TrainedPolicy, target: Path) -> dict[str, Any]:
-    """Save everything needed to use the policy on live rows; returns the manifest."""
-    from mia.algo import bundle
+def bundle_of(settings: RunSettings, made: Ingested, taught: Lesson, policy: TrainedPolicy, target: Path) -> str:
+    """Save everything needed to use the policy on live rows; returns the bundle's digest."""
+    from mia.algo.bundle import Bundle, save
 
     state = taught.state
-    return bundle.save(
+    parts = {
+        "template": taught.template.to_json(),
+        "scaler": state.scaler.to_json(),
+        "fitted": state.fitted.to_json(),
+        "regime": state.regime.to_json(),
+        "selection": taught.selection.to_json(),
+    }
+    return save(
         target,
-        policy,
-        market=settings.market.name,
-        data_digest=made.digest,
-        observation=taught.template.digest,
-        parts={
-            "template": taught.template.to_json(),
-            "scaler": state.scaler.to_json(),
-            "fitted": state.fitted.to_json(),
-            "regime": state.regime.to_json(),
-            "selection": taught.selection.to_json(),
-        },
+        Bundle(
+            policy=policy,
+            market=settings.market.name,
+            observation=taught.template.names,
+            features_sha256=taught.template.digest,
+            data_digest=made.digest,
+            parts={name: json.loads(text) for name, text in parts.items()},
+        ),
     )
 
 

@@ -114,9 +114,6 @@ class WandbTracker:
             "x_disable_meta": True,
             "x_disable_machine_info": True,
             "x_save_requirements": False,
-            # Offline the library still asks the service who is logged in, unless told not to (seen in 0.31.0
-            # by tracing system calls: a name lookup, or a connection to the address in the environment).
-            "x_disable_viewer": self.mode == "offline",
         }
 
 
@@ -157,7 +154,10 @@ def _translated() -> Iterator[None]:
 @contextmanager
 def _environment(mode: str, directory: Path) -> Iterator[None]:
     """Offline, hide the service's variables from the library: what the user exported for another project
-    must not change the mode, name an address or hand over a key. Error reports to its makers are always off.
+    must not change the mode, name an address or hand over a key.
+
+    Reports to the library's makers are always off: they are sent offline too (seen in 0.31.0 by tracing
+    system calls: a name lookup, or a connection to the address in the environment).
     """
     before = {key: value for key, value in os.environ.items() if key.startswith("WANDB_")}
     if mode == "offline":

@@ -173,8 +173,10 @@ def test_page_text_is_readable_on_light_and_dark_pages():
     for block in blocks:
         value = dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", block))
         for text, back in [
-            ("ink", "page"), ("ink", "card"), ("soft", "page"), ("soft", "card"), ("faint", "page"), ("accent", "card"),
-            ("accent", "page"), ("good", "good-bg"), ("open", "open-bg"), ("bad", "bad-bg"), ("ink", "open-bg"),
+            ("ink", "page"), ("ink", "card"),
+            ("soft", "page"), ("soft", "card"), ("faint", "page"),
+            ("accent", "card"), ("accent", "page"), ("good", "good-bg"), ("open", "open-bg"),
+            ("bad", "bad-bg"), ("ink", "open-bg"),
         ]:  # fmt: skip
             assert contrast(value[text], value[back]) >= 4.5, (text, back)  # WCAG 2.1, 1.4.3: text
     assert contrast(figures.TEXT, "#ffffff") >= 4.5

@@ -1,4 +1,4 @@
-"""The report page: complete, self-contained, escaped, small; oracles are the HTML parser and hand arithmetic."""
+"""The report page: complete, self-contained, escaped, small; oracles are the HTML parser and arithmetic."""
 
 import json
 import re
@@ -74,8 +74,8 @@ def make_content(sessions: int = 120, seed: int = 7) -> report.ReportContent:
             "Configuration": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "Data": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752",
         },
-        verdict="Not distinguishable from luck: after costs the policy lost money under pessimistic fills and did "
-        "not beat the best simple rule (ridge).",
+        verdict="Not distinguishable from luck: after costs the policy lost money under pessimistic fills "
+        "and did not beat the best simple rule (ridge).",
         tone="open",
         warnings=(
             "Data is simulated: nothing here says anything about a real market.",
@@ -149,7 +149,7 @@ def make_content(sessions: int = 120, seed: int = 7) -> report.ReportContent:
                 "check": "price jumps over 20 robust deviations within one bar",
                 "found": 3,
                 "of_rows_share": 0.0001,
-                "remark": "kept and reported: an outlier may be real news and deleting it would flatter the result",
+                "remark": "kept and reported: an outlier may be real news, and deleting it would flatter",
             },
         ],
         statistics={
@@ -475,8 +475,8 @@ def test_a_browser_draws_every_chart_from_the_file_alone(tmp_path, content):
     report.write(path, content)
     done = subprocess.run(
         [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--enable-logging=stderr",
-            "--virtual-time-budget=10000", "--dump-dom", path.as_uri(),
+            browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile",
+            "--enable-logging=stderr", "--virtual-time-budget=10000", "--dump-dom", path.as_uri(),
         ],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip

@@ -1,7 +1,8 @@
-"""Runs one operator of the registry alone over plain series, the way the kernel would."""
+"""Runs one operator of the registry alone over plain series, through the kernel that runs them all."""
 
 import numpy as np
 
+from mia.features.kernel import walk
 from mia.features.operators.registry import operators
 
 ENVIRONMENT = {
@@ -23,14 +24,29 @@ def run_operator(name, *series, fitted=None, **given):
     length = operator.fitted(scalars, len(series)) if operator.fitted else 0
     block = np.full(length, np.nan) if fitted is None else np.asarray(fitted, dtype=float)
     assert len(block) == length
-    # Room in front of every part shows at once when an operator forgets its offsets.
-    params = np.concatenate([np.full(2, np.nan), list(scalars.values()), block])
-    state = np.zeros(3 + (operator.state(scalars, len(series)) if operator.state else 0))
-    state[:3] = np.nan
-    inputs = np.concatenate([[999], np.arange(len(series))]).astype(np.int64)
-    answer = np.array([operator.step(row, inputs, 1, state, 3, params, 2) for row in table])
-    assert np.isnan(state[:3]).all()
-    return answer
+    # Room around every part shows when an operator forgets its offsets or its size.
+    params = np.concatenate([np.full(2, np.nan), list(scalars.values()), block, np.full(2, np.nan)])
+    state = np.zeros(8 + (operator.state(scalars, len(series)) if operator.state else 0))
+    state[:4] = state[-4:] = np.nan
+    inputs = np.concatenate([[10**6], np.arange(len(series))])
+    answer = np.empty((rows, 1))
+    walk(
+        np.array([operator.opcode]),
+        np.array([1]),
+        inputs,
+        np.array([4]),
+        np.array([2]),
+        params,
+        table,
+        state,
+        np.zeros(len(series) + 1),
+        np.array([0]),
+        np.array([1.0]),
+        answer,
+    )
+    assert np.isnan(state[:4]).all()
+    assert np.isnan(state[-4:]).all()
+    return answer[:, 0]
 
 
 def sessions_of(rows, length):

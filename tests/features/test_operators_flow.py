@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from flow_runner import run_operator, sessions_of
+from numba import njit
 from scipy import stats
 
 from mia.domain.rng import generator
@@ -115,7 +116,7 @@ def test_absorption_is_the_missing_share_of_the_expected_move_times_unusual_volu
     delta, mid = [0.0, 100, 100, 100, 0], [50.0, 50, 50.5, 51, 51]
     impact, unusual = [0.02, 0.02, 0.02, 0.5, 0.02], [2.0, 2, 2, 2, -1]
     got = run_operator("absorption", delta, mid, impact, unusual, side="ask", n=3)
-    # Expected with the previous bar's impact: 0.02 x 300 = 6 ticks, seen 1, so 5/6 are absorbed; then no volume.
+    # Expected with the previous bar's impact: 0.02 x 300 = 6 ticks, seen 1, so 5/6 are absorbed.
     close_to(got, [np.nan, np.nan, np.nan, 5 / 6 * 2, 0.0])
     mirrored = run_operator(
         "absorption", -np.array(delta), 100 - np.array(mid), impact, unusual, side="bid", n=3
@@ -243,14 +244,19 @@ def test_corwin_schultz_averages_adjacent_five_bar_blocks(rng):
         close_to(got[t], np.mean(blocks))
 
 
+@njit
+def compiled_student_cdf(t, dof):
+    return student_cdf(t, dof)
+
+
 @pytest.mark.parametrize("dof", [0.25, 1.0, 7.0])
 def test_student_distribution_equals_scipy(dof):
     for t in (-1e6, -40.0, -1.3, -1e-4, 0.0, 0.2, 2.0, 1e4):
-        assert student_cdf(t, dof) == pytest.approx(stats.t.cdf(t, dof), abs=1e-12)
+        assert compiled_student_cdf(t, dof) == pytest.approx(stats.t.cdf(t, dof), abs=1e-12)
 
 
 def vpin_oracle(close, volume, length, buckets, least):
-    """Contract by contract: every contract of a bar carries the bar's bought share into the bucket it falls in."""
+    """Every contract of a bar carries the bar's bought share into the bucket it falls in."""
     answer, totals, squares, filled, bucket, bought = [], [], [], [], 0.0, 0.0
     for t in range(len(close)):
         if t % length == 0 and t > 0:

@@ -223,7 +223,7 @@ def test_impossible_settings_are_refused_naming_the_field(field, value):
 
 
 def skill(seed, leaky):
-    """Accuracy on unseen rows of a line through the columns chosen among noise, inside or outside the fold."""
+    """Accuracy on unseen rows of a line through columns chosen among noise, inside or outside the fold."""
     rows, width, half = 1000, 160, 500
     rng = generator(seed, "noise")
     view = rng.standard_normal((rows, width))
@@ -233,8 +233,16 @@ def skill(seed, leaky):
     # Stumps on one-bar labels: the sharpest eye for chance correlations, so the leak has its best chance.
     settings = replace(
         SETTINGS,
-        **{"top_k": 20, "horizons": (1,), "volatility_bars": 2, "embargo_bars": 0, "min_leaf_rows": 20},
-        **{"trees": 100, "leaves": 2, "learning_rate": 0.1, "bootstraps": 1, "splits": 4},
+        top_k=20,
+        horizons=(1,),
+        volatility_bars=2,
+        embargo_bars=0,
+        splits=4,
+        bootstraps=1,
+        trees=100,
+        leaves=2,
+        min_leaf_rows=20,
+        learning_rate=0.1,
     )
     fold = slice(0, rows) if leaky else slice(0, half)
     chosen = select(view, close, session, fold, specs, settings, generator(seed, "s"))

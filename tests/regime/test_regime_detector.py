@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import yaml
 from hmmlearn.hmm import GaussianHMM
 
 from mia.domain.errors import ArtefactMismatch, ConfigurationError, DataError
@@ -240,6 +241,13 @@ def test_transitions_table_has_a_row_per_pair_and_rows_sum_to_one(fitted):
 
 def test_detected_regime_is_the_most_probable_one():
     assert detect_regime(np.array([0.2, 0.5, 0.3])) == "range"
+
+
+def test_shipped_option_reads_columns_of_the_catalogue_and_starts_with_a_volatility(root):
+    body = yaml.safe_load((root / "conf" / "regime" / "hmm3.yaml").read_text())
+    settings = HmmSettings(**{**body, "inputs": tuple(body["inputs"])})
+    assert settings.inputs[0].startswith("realized_vol")
+    assert settings.trend_input in settings.inputs
 
 
 @pytest.mark.parametrize(

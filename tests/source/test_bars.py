@@ -298,8 +298,13 @@ def test_counts_sums_and_size_classes_of_trades():
 
 def test_a_sweep_is_one_order_at_several_prices_and_counts_the_volume_beyond_the_first():
     rows, _, _ = fold(
-        (1, TRADE, 100, 5, BUY, 7), (1, TRADE, 100, 2, BUY, 7), (1, TRADE, 101, 3, BUY, 7), (1, TRADE, 102, 4, BUY, 7),
-        (1, TRADE, 102, 9, BUY, 8), (2, TRADE, 101, 6, SELL, 9), (2, TRADE, 100, 1, SELL, 9),
+        (1, TRADE, 100, 5, BUY, 7),
+        (1, TRADE, 100, 2, BUY, 7),
+        (1, TRADE, 101, 3, BUY, 7),
+        (1, TRADE, 102, 4, BUY, 7),
+        (1, TRADE, 102, 9, BUY, 8),
+        (2, TRADE, 101, 6, SELL, 9),
+        (2, TRADE, 100, 1, SELL, 9),
     )
     assert get(rows, "trd.n_sweeps") == 2
     assert get(rows, "trd.through_volume") == 3 + 4 + 1
@@ -312,9 +317,17 @@ def test_without_order_numbers_trades_of_one_stamp_and_side_are_one_order():
 
 def test_runs_need_three_trades_of_one_side_less_than_100_ms_apart():
     rows, _, _ = fold(
-        (1.00, TRADE, 100, 1, BUY), (1.09, TRADE, 100, 1, BUY), (1.18, TRADE, 100, 1, BUY), (1.2, TRADE, 100, 1, BUY),
-        (2.00, TRADE, 100, 1, BUY), (2.10, TRADE, 100, 1, BUY), (2.15, TRADE, 100, 1, BUY), (3.0, TRADE, 99, 1, SELL),
-        (3.01, TRADE, 99, 1, SELL), (3.02, TRADE, 99, 1, BUY), (3.03, TRADE, 99, 1, SELL),
+        (1.00, TRADE, 100, 1, BUY),
+        (1.09, TRADE, 100, 1, BUY),
+        (1.18, TRADE, 100, 1, BUY),
+        (1.2, TRADE, 100, 1, BUY),
+        (2.00, TRADE, 100, 1, BUY),
+        (2.10, TRADE, 100, 1, BUY),
+        (2.15, TRADE, 100, 1, BUY),
+        (3.0, TRADE, 99, 1, SELL),
+        (3.01, TRADE, 99, 1, SELL),
+        (3.02, TRADE, 99, 1, BUY),
+        (3.03, TRADE, 99, 1, SELL),
     )
     assert get(rows, "trd.runs_100ms") == 1
 
@@ -332,7 +345,8 @@ def test_decaying_counts_follow_their_closed_form():
 
 def test_unknown_sides_are_signed_by_quotes_first_and_ticks_second():
     rows, _, _ = fold(
-        (0.5, DEPTH, 100, 9, BID), (0.5, DEPTH, 102, 9, ASK),
+        (0.5, DEPTH, 100, 9, BID),
+        (0.5, DEPTH, 102, 9, ASK),
         (1, TRADE, 102, 10, 0),  # at the ask: buy
         (2, TRADE, 100, 20, 0),  # at the bid: sell
         (3, TRADE, 101, 40, 0),  # at the mid, after an up-tick: buy
@@ -358,7 +372,11 @@ def test_effective_and_realised_spread_use_the_mid_before_and_five_seconds_after
     quotes = [(0, DEPTH, 100, 50, BID), (0, DEPTH, 102, 50, ASK)]
     later = [(4, DEPTH, 102, 0, ASK), (4, DEPTH, 104, 50, ASK)]  # mid 101 -> 102
     rows, _, _ = fold(
-        *quotes, (1, TRADE, 102, 10, BUY, 1), (2, TRADE, 100, 30, SELL, 2), *later, (56, TRADE, 104, 5, BUY, 3),
+        *quotes,
+        (1, TRADE, 102, 10, BUY, 1),
+        (2, TRADE, 100, 30, SELL, 2),
+        *later,
+        (56, TRADE, 104, 5, BUY, 3),
         until=120,
     )
     # before: 2(102-101) = 2 and -2(100-101) = 2; the last: 2(104-102) = 4
@@ -521,8 +539,13 @@ def test_deeper_levels_compare_the_same_occupied_level():
 
 def test_the_snapshot_after_a_clear_is_no_order_flow():
     rows, _, _ = fold(
-        *SNAPSHOT, (1, TRADE, 20_000, 1, SELL), (2, CLEAR, 0, 0, 0), (3, DEPTH, 20_005, 50, BID),
-        (3, DEPTH, 20_006, 50, BID), (3, DEPTH, 20_007, 60, ASK), (4, DEPTH, 20_006, 51, BID),
+        *SNAPSHOT,
+        (1, TRADE, 20_000, 1, SELL),
+        (2, CLEAR, 0, 0, 0),
+        (3, DEPTH, 20_005, 50, BID),
+        (3, DEPTH, 20_006, 50, BID),
+        (3, DEPTH, 20_007, 60, ASK),
+        (4, DEPTH, 20_006, 51, BID),
     )
     assert get(rows, "dom.ofi_1") == 1
     assert get(rows, "dom.add_bid") == 1
@@ -545,8 +568,13 @@ def test_levels_at_the_close_are_the_ten_best_occupied_prices():
 
 def test_time_weighted_spread_and_sizes_weigh_by_how_long_they_stood():
     rows, _, _ = fold(
-        (0, DEPTH, 100, 10, BID), (0, DEPTH, 101, 20, ASK), (0, DEPTH, 99, 4, BID), (1, TRADE, 101, 1, BUY),
-        (15, DEPTH, 100, 30, BID), (45, DEPTH, 101, 0, ASK), (45, DEPTH, 103, 8, ASK),
+        (0, DEPTH, 100, 10, BID),
+        (0, DEPTH, 101, 20, ASK),
+        (0, DEPTH, 99, 4, BID),
+        (1, TRADE, 101, 1, BUY),
+        (15, DEPTH, 100, 30, BID),
+        (45, DEPTH, 101, 0, ASK),
+        (45, DEPTH, 103, 8, ASK),
     )
     assert get(rows, "dom.bid_depth_tw_1") == pytest.approx((15 * 10 + 45 * 30) / 60)
     assert get(rows, "dom.ask_depth_tw_1") == pytest.approx((45 * 20 + 15 * 8) / 60)
@@ -570,7 +598,10 @@ def test_a_crossed_book_is_counted_and_has_no_mid():
 
 def test_prices_farther_than_the_ring_do_not_corrupt_the_levels():
     rows, _, folder = fold(
-        (0, DEPTH, 100, 5, BID), (0, DEPTH, 101, 5, ASK), (1, DEPTH, 100 - 4096, 7, BID), (2, DEPTH, 99, 3, BID),
+        (0, DEPTH, 100, 5, BID),
+        (0, DEPTH, 101, 5, ASK),
+        (1, DEPTH, 100 - 4096, 7, BID),
+        (2, DEPTH, 99, 3, BID),
         (3, TRADE, 101, 1, BUY),
     )
     assert folder.counts()["evicted"] == 1
@@ -579,9 +610,15 @@ def test_prices_farther_than_the_ring_do_not_corrupt_the_levels():
 
 def test_decreases_are_cancellations_only_where_trades_do_not_explain_them():
     rows, _, _ = fold(
-        (0, DEPTH, 100, 50, BID), (0, DEPTH, 101, 50, ASK), (0, DEPTH, 99, 50, BID),
-        (1, TRADE, 101, 12, BUY), (1, DEPTH, 101, 38, ASK),
-        (2, DEPTH, 101, 30, ASK), (3, DEPTH, 100, 65, BID), (4, TRADE, 100, 5, SELL), (4, DEPTH, 100, 50, BID),
+        (0, DEPTH, 100, 50, BID),
+        (0, DEPTH, 101, 50, ASK),
+        (0, DEPTH, 99, 50, BID),
+        (1, TRADE, 101, 12, BUY),
+        (1, DEPTH, 101, 38, ASK),
+        (2, DEPTH, 101, 30, ASK),
+        (3, DEPTH, 100, 65, BID),
+        (4, TRADE, 100, 5, SELL),
+        (4, DEPTH, 100, 50, BID),
     )
     assert get(rows, "dom.cancel_ask") == 8
     assert get(rows, "dom.add_bid") == 15
@@ -591,7 +628,10 @@ def test_decreases_are_cancellations_only_where_trades_do_not_explain_them():
 
 def test_fleeting_share_is_what_was_added_and_cancelled_within_half_a_second():
     rows, _, _ = fold(
-        *SNAPSHOT, (1, TRADE, 20_001, 1, BUY), (1, DEPTH, 20_001, 7, ASK), (2, DEPTH, 19_999, 30, BID),
+        *SNAPSHOT,
+        (1, TRADE, 20_001, 1, BUY),
+        (1, DEPTH, 20_001, 7, ASK),
+        (2, DEPTH, 19_999, 30, BID),
         (2.4, DEPTH, 19_999, 10, BID),  # 20 within 0.4 s
         (2.6, DEPTH, 19_999, 0, BID),  # 10 more after 0.6 s
     )
@@ -619,8 +659,13 @@ def test_large_adds_cancelled_untouched_within_two_seconds_are_told_from_the_res
 
 def test_depletion_is_what_trades_take_from_the_best_and_replenishment_what_returns_within_five_seconds():
     rows, _, _ = fold(
-        (0, DEPTH, 100, 50, BID), (0, DEPTH, 101, 20, ASK), (0, DEPTH, 102, 20, ASK),
-        (1, TRADE, 101, 15, BUY), (1, DEPTH, 101, 5, ASK), (3, DEPTH, 101, 12, ASK), (7, DEPTH, 101, 40, ASK),
+        (0, DEPTH, 100, 50, BID),
+        (0, DEPTH, 101, 20, ASK),
+        (0, DEPTH, 102, 20, ASK),
+        (1, TRADE, 101, 15, BUY),
+        (1, DEPTH, 101, 5, ASK),
+        (3, DEPTH, 101, 12, ASK),
+        (7, DEPTH, 101, 40, ASK),
     )
     assert get(rows, "dom.depletion") == 15
     assert get(rows, "dom.replenish_5s") == 7
@@ -628,7 +673,10 @@ def test_depletion_is_what_trades_take_from_the_best_and_replenishment_what_retu
 
 def test_refill_volume_is_what_a_trade_takes_beyond_the_displayed_size():
     rows, _, _ = fold(
-        (0, DEPTH, 100, 50, BID), (0, DEPTH, 101, 10, ASK), (1, TRADE, 101, 6, BUY, 1), (1, TRADE, 101, 9, BUY, 1),
+        (0, DEPTH, 100, 50, BID),
+        (0, DEPTH, 101, 10, ASK),
+        (1, TRADE, 101, 6, BUY, 1),
+        (1, TRADE, 101, 9, BUY, 1),
         (1, DEPTH, 101, 0, ASK),
     )
     assert get(rows, "trd.refill_volume") == 5
@@ -655,7 +703,10 @@ def test_best_quotes_alone_leave_deeper_columns_missing():
 
 def test_the_book_built_before_the_open_is_whole_at_the_open():
     rows, _, _ = fold(
-        (3600 + 10, CLEAR, 0, 0, 0), (7100, DEPTH, 100, 5, BID), (7150, DEPTH, 101, 6, ASK), (7201, TRADE, 101, 1, BUY),
+        (3600 + 10, CLEAR, 0, 0, 0),
+        (7100, DEPTH, 100, 5, BID),
+        (7150, DEPTH, 101, 6, ASK),
+        (7201, TRADE, 101, 1, BUY),
         until=7260,
     )
     assert (get(rows, "dom.bid_sz_1"), get(rows, "dom.ask_sz_1")) == (5, 6)

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from mia.domain.progress import no_progress
 from mia.tracking.console import Terminal
 
 METRICS = {
@@ -171,10 +170,6 @@ def test_verdict_is_plain_text_of_80_columns_with_warnings_first():
     assert max(len(line) for line in lines) <= 80
     assert lines[1].startswith("! Data is simulated")
     assert lines[-1].startswith(("Not", "luck", "from", "dist"))
-
-
-def test_no_progress_accepts_what_rooms_report():
-    assert no_progress(1, 2) is None
 
 
 def test_the_progress_protocol_does_not_import_rich():

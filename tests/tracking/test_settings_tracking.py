@@ -20,7 +20,7 @@ def test_there_is_one_option_per_mode(root):
 def test_every_option_is_complete_and_valid(root):
     for path in options(root):
         values = yaml.safe_load(path.read_text())
-        assert list(values)[0] == "name"
+        assert next(iter(values)) == "name"
         assert values["name"] == values["mode"] == path.stem
         assert set(values) == {field.name for field in fields(TrackingSettings)}
         made = TrackingSettings(**values | {"config_groups": tuple(values["config_groups"])})

@@ -5,6 +5,7 @@ The library keeps one service per process, so each real run happens in a process
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -33,7 +34,8 @@ RUN = """
     tracker = open_tracker(settings, Path(sys.argv[1]), print)
     config = {
         "seed": 7,
-        "algo": {"name": "qr_dqn", "layers": (64, 64), "api_key": "hidden-value", "nested": {"token": "hidden-value"}},
+        "algo": {"name": "qr_dqn", "layers": (64, 64), "api_key": "hidden-value",
+            "nested": {"token": "hidden-value"}},
         "home": {"folder": "hidden-value"},
     }
     tracker.start(config, "run name", "group name")
@@ -78,7 +80,10 @@ def records(folder):
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
-    """An offline run made while variables ask for another mode, a service and a key."""
+    """An offline run made while variables ask for another mode, a service (which listens) and a key."""
+    service = socket.create_server(("127.0.0.1", 0))
+    service.setblocking(False)
+    address = f"http://127.0.0.1:{service.getsockname()[1]}"
     folder = tmp_path_factory.mktemp("run") / "made" / "by tracker"
     home = tmp_path_factory.mktemp("home")
     done = run(
@@ -87,10 +92,15 @@ def recorded(tmp_path_factory):
         home,
         WANDB_MODE="online",
         WANDB_API_KEY=CANARY,
-        WANDB_BASE_URL="http://127.0.0.1:9",
+        WANDB_BASE_URL=address,
         WANDB_PROJECT="other",
     )
-    return done, folder, home, records(folder)
+    with service:
+        try:
+            called = service.accept()[1]
+        except BlockingIOError:
+            called = None
+    return done, folder, home, records(folder), called
 
 
 def test_offline_run_carries_the_rooms_keys_with_their_own_steps(recorded):
@@ -117,7 +127,7 @@ def test_offline_run_carries_name_group_and_allowed_configuration_only(recorded)
 
 
 def test_offline_run_carries_chart_manifest_and_summary(recorded):
-    _, folder, _, rows = recorded
+    _, folder, _, rows, _ = recorded
     charts = list(folder.glob("wandb/offline-run-*/files/media/plotly/evaluate/*.json"))
     assert len(charts) == 1
     assert json.loads(charts[0].read_text())["data"][0]["type"] == "scatter"
@@ -129,6 +139,13 @@ def test_offline_run_carries_chart_manifest_and_summary(recorded):
             summary |= row["summary"]["update"]
     assert summary["evaluate/net_usd"] == -12.5
     assert summary["evaluate/verdict"] == "luck"
+
+
+def test_offline_run_contacts_nobody(recorded):
+    assert recorded[4] is None
+    (log,) = recorded[1].glob("wandb/cache/wandb/logs/*.log")
+    starts = [json.loads(line) for line in log.read_text().splitlines() if "starting server" in line]
+    assert [line["disable-analytics"] for line in starts] == [True]
 
 
 def test_offline_run_ends_cleanly(recorded):
@@ -146,8 +163,7 @@ def test_offline_run_is_silent_but_for_the_refused_key(recorded):
 
 
 def test_no_secret_host_or_command_is_written(recorded):
-    _, folder, home, _ = recorded
-    import socket
+    _, folder, home, *_ = recorded
 
     for path in folder.rglob("*"):
         if path.is_file():
@@ -292,7 +308,8 @@ def test_off_never_imports_the_library(tmp_path):
         "from mia.tracking.tracker import open_tracker;"
         "s = TrackingSettings(name='off', mode='off', project='m', config_groups=(), figures=True,"
         " start_timeout_s=1.0, finish_timeout_s=1.0);"
-        "t = open_tracker(s, Path(sys.argv[1]), print); t.start({}, 'n', 'g'); t.log({'train/x': 1}, 0); t.finish({});"
+        "t = open_tracker(s, Path(sys.argv[1]), print); t.start({}, 'n', 'g'); t.log({'train/x': 1}, 0);"
+        "t.finish({});"
         "assert not {'wandb', 'plotly', 'rich', 'numpy'} & set(sys.modules), set(sys.modules)"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -1,5 +1,7 @@
 """Principal components: integrated order-flow imbalance and the latent factor scores."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from mia.features.fitted.fold import Fold
@@ -25,7 +27,7 @@ def integrated_weights(node: Node, fold: Fold) -> Array:
     depth = inputs[:, levels:].mean(axis=1)
     good = fold.train & np.isfinite(inputs).all(axis=1) & (depth > 0)
     if good.sum() < MIN_ROWS:
-        raise TooShortError(f"needs {MIN_ROWS} bars with {levels} levels, the training fold has {int(good.sum())}")
+        raise TooShortError(f"needs {MIN_ROWS} bars with {levels} levels, the fold has {int(good.sum())}")
     flow = inputs[good, :levels] / depth[good, None]
     _, vectors = np.linalg.eigh(np.cov(flow, rowvar=False))
     first = vectors[:, -1] / np.abs(vectors[:, -1]).sum()
@@ -40,39 +42,81 @@ def principal_component(node: Node, fold: Fold) -> Array:
     loading is positive. Source: Jolliffe (2002).
     """
     component = int(node.params["component"])
-    members = fold.inputs(node)[fold.train]
-    kinds = np.array([KIND_OF_NORM.get(fold.spec(name).norm, IDENTITY) for name in node.inputs])
-    fitted = np.array([name in fold.plan.fitted_nodes for name in node.inputs])
-    used = ~fitted & (np.isfinite(members).mean(axis=0) >= MIN_SHARE) if len(members) else np.zeros(len(kinds), bool)
-    enough = np.isfinite(members[:, used]).sum(axis=1) * 2 >= max(used.sum(), 1)
-    if enough.sum() < MIN_ROWS or used.sum() < max(component, 2):
-        raise TooShortError(
-            f"needs {MIN_ROWS} bars with half of its members, the training fold has {int(enough.sum())} "
-            f"with {int(used.sum())} members"
-        )
-    members = members[enough]
-    center, scale = np.zeros(len(kinds)), np.ones(len(kinds))
-    view = np.zeros((len(members), len(kinds)))
-    for k in np.flatnonzero(used):
-        column = transform(members[:, k], kinds[k])
-        center[k], scale[k] = center_and_scale(column)
-        if scale[k] == 0.0:
-            used[k], scale[k] = False, 1.0
-            continue
-        view[:, k] = np.nan_to_num(np.clip((column - center[k]) / scale[k], -MEMBER_CLIP, MEMBER_CLIP))
-    chosen = np.flatnonzero(used)
-    if len(chosen) < max(component, 2):
-        raise TooShortError(f"only {len(chosen)} members vary in the training fold")
-    mean = view[:, chosen].mean(axis=0)
-    variances, vectors = np.linalg.eigh(np.cov(view[:, chosen], rowvar=False))
-    loading = vectors[:, -component]
+    if node.inputs not in fold.memo:
+        fold.memo[node.inputs] = Decomposition.of(node, fold)
+    parts = fold.memo[node.inputs]
+    if component > len(parts.chosen) or parts.variances[-component] <= 1e-9 * parts.variances[-1]:
+        raise TooShortError(f"its members span fewer than {component} directions in the training fold")
+    loading = parts.vectors[:, -component]
     loading = loading * np.sign(loading[np.argmax(np.abs(loading))])
-    if variances[-component] <= 1e-9 * variances[-1]:
-        raise TooShortError(f"members span fewer than {component} directions in the training fold")
-    weight = np.zeros(len(kinds))
-    weight[chosen] = loading / np.sqrt(variances[-component])
-    block = np.stack([kinds, center, scale, weight], axis=1).ravel()
-    return np.concatenate([[float(weight[chosen] @ mean)], block])
+    weight = np.zeros(len(node.inputs))
+    weight[parts.chosen] = loading / np.sqrt(parts.variances[-component])
+    block = np.stack([parts.kinds, parts.center, parts.scale, weight], axis=1).ravel()
+    return np.concatenate([[float(weight[parts.chosen] @ parts.mean)], block])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decomposition:
+    """What the components of one list of members have in common.
+
+    Parameters
+    ----------
+    kinds, center, scale : (F,) how each member is transformed, centred and scaled
+    chosen : (C,) members taking part
+    mean : (C,) their mean after that
+    variances, vectors : (C,), (C, C) spectrum of their covariance, ascending
+    """
+
+    kinds: Array
+    center: Array
+    scale: Array
+    chosen: Array
+    mean: Array
+    variances: Array
+    vectors: Array
+
+    @classmethod
+    def of(cls, node: Node, fold: Fold) -> "Decomposition":
+        """Decompose the members of `node` on the training rows."""
+        kinds = np.array([KIND_OF_NORM.get(fold.spec(name).norm, IDENTITY) for name in node.inputs])
+        members, used = usable_members(node, fold)
+        center, scale = np.zeros(len(kinds)), np.ones(len(kinds))
+        columns = []
+        for k in np.flatnonzero(used):
+            column = transform(members[:, k], kinds[k])
+            center[k], spread = center_and_scale(column)
+            if spread == 0.0:
+                used[k] = False
+                continue
+            scale[k] = spread
+            columns.append(np.nan_to_num(np.clip((column - center[k]) / spread, -MEMBER_CLIP, MEMBER_CLIP)))
+        if len(columns) < 2:
+            raise TooShortError(f"only {len(columns)} of its members vary in the training fold")
+        view = np.stack(columns, axis=1)
+        variances, vectors = np.linalg.eigh(np.cov(view, rowvar=False))
+        return cls(
+            kinds=kinds,
+            center=center,
+            scale=scale,
+            chosen=np.flatnonzero(used),
+            mean=view.mean(axis=0),
+            variances=variances,
+            vectors=vectors,
+        )
+
+
+def usable_members(node: Node, fold: Fold) -> tuple[Array, Array]:
+    """Training rows with at least half of the usable members, (n, F), and which members are usable, (F,)."""
+    members = fold.inputs(node)[fold.train]
+    used = np.array([name not in fold.plan.fitted_nodes for name in node.inputs])
+    if len(members):
+        used &= np.isfinite(members).mean(axis=0) >= MIN_SHARE
+    enough = np.isfinite(members[:, used]).sum(axis=1) * 2 >= max(used.sum(), 1)
+    if enough.sum() < MIN_ROWS:
+        raise TooShortError(
+            f"needs {MIN_ROWS} bars with half of its members, the training fold has {int(enough.sum())}"
+        )
+    return members[enough], used
 
 
 def transform(column: Array, kind: float) -> Array:

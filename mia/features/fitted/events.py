@@ -1,4 +1,4 @@
-"""How much larger returns are around each kind of scheduled event than at the same time of day without one."""
+"""How much larger returns are around each kind of event than at the same time of day without one."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ PRIOR_ROWS = 5.0
 
 
 def event_multiples(node: Node, fold: Fold) -> Array:
-    """Return E|r| near an event / E|r| without one, per event code and minute since it, (EVENT_CODES * LAGS,).
+    """Return E|r| near an event / E|r| without one, by event code and minute, (EVENT_CODES * LAGS,).
 
     |r| is measured against the mean of event-free training bars in the same part of the session; each cell
     is pulled towards 1 with the weight of five bars. Source: Andersen, Bollerslev, Diebold, Vega (2003).
@@ -30,7 +30,7 @@ def event_multiples(node: Node, fold: Fold) -> Array:
     at, size = at[good], size[good]
     calm = code[at] < 1
     if calm.sum() < MIN_ROWS or not size[calm].mean() > 0:
-        raise TooShortError(f"needs {MIN_ROWS} bars without an event, the training fold has {int(calm.sum())}")
+        raise TooShortError(f"needs {MIN_ROWS} bars without an event, the fold has {int(calm.sum())}")
     session_minutes = float(np.nanmax(fold.base("cal.session_minutes")[fold.train]))
     part = session_parts(minute[at], session_minutes)
     rows = np.bincount(part[calm], minlength=HAWKES_PARTS)

@@ -51,7 +51,7 @@ def fit(plan: Plan, values: Array, features: Array, rows: Rows) -> FittedParamet
     for name in plan.fitted_nodes:
         node = plan.node(name)
         if node.op not in FITTERS:
-            raise ConfigurationError(f"feature {name}: operator {node.op} is fitted, but fitted/fit.py has no fitter")
+            raise ConfigurationError(f"feature {name}: operator {node.op} has no fitter; add it to FITTERS")
         try:
             blocks[name] = FITTERS[node.op](node, fold)
         except TooShortError as problem:

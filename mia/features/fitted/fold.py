@@ -1,6 +1,7 @@
 """The training rows as the fitters see them: nothing after the last training row exists here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +23,18 @@ class Fold:
     values : (R, WIDTH) base series
     features : (R, C) columns of the plan in published units
     train : (R,) bool, the rows to learn from
+    memo : results several nodes of the same members share
     """
 
     plan: Plan
     values: Array
     features: Array
     train: Array
+    memo: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     @classmethod
     def cut(cls, plan: Plan, values: Array, features: Array, rows: Rows) -> "Fold":
-        """Copy everything up to the last row of `rows` (slice, (T,) bool or row numbers) and forget the rest."""
+        """Copy everything up to the last of `rows` (slice, (T,) bool or row numbers) and forget the rest."""
         mask = np.zeros(len(values), dtype=bool)
         mask[rows] = True
         stop = int(np.flatnonzero(mask)[-1]) + 1 if mask.any() else 0

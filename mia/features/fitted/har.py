@@ -13,7 +13,7 @@ MIN_SESSIONS = 10
 
 
 def har_coefficients(node: Node, fold: Fold) -> Array:
-    """Return [b0, b_day, b_week, b_month, residual variance] of log RV of a session on what was known at its start.
+    """Return [b0, b_day, b_week, b_month, residual variance] of a session's log RV on what its start knew.
 
     Source: Corsi (2009).
     """

@@ -1,4 +1,4 @@
-"""Arrival intensity with an exponential kernel, fitted to counts per bar and the aggregator's decayed sums."""
+"""Arrival intensity with an exponential kernel, fitted to counts per bar and to decayed sums."""
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def expected_parts(branching: float, memory: Array, factor: Array, seconds: Arra
 
 
 def best_mu(count: Array, first: Array, second: Array) -> float:
-    """Solve sum(count first / (mu first + second)) = sum(first) for mu > 0 by bisection; 0 if it has no such root."""
+    """Solve sum(count first / (mu first + second)) = sum(first) for mu by bisection, at least 1e-9."""
     target = first.sum()
     low, high = 1e-9, max(count.sum() / target, 1e-9) * 2.0
     if (count * first / (low * first + second)).sum() <= target:
@@ -76,7 +76,9 @@ def best_mu(count: Array, first: Array, second: Array) -> float:
     return 0.5 * (low + high)
 
 
-def log_likelihood(branching: float, count: Array, memory: Array, factor: Array, seconds: Array) -> tuple[float, float]:
+def log_likelihood(
+    branching: float, count: Array, memory: Array, factor: Array, seconds: Array
+) -> tuple[float, float]:
     """Conditional Poisson log-likelihood at the best mu, and that mu."""
     first, second = expected_parts(branching, memory, factor, seconds)
     mu = best_mu(count, first, second)

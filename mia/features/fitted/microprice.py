@@ -10,7 +10,7 @@ Array = np.ndarray
 
 MIN_STEPS = 500
 LARGEST_MOVE = 1.0
-"""Published mid moves K are +-1/2 and +-1 tick; between bars the mid jumps further, which counts as one tick."""
+"""Published mid moves are +-1/2 and +-1 tick; between bars the mid jumps further: it counts as one tick."""
 TERMS = 6
 
 
@@ -31,7 +31,7 @@ def microprice_table(node: Node, fold: Fold) -> Array:
     at = fold.steps()
     at = at[good[at] & good[at + 1]]
     if len(at) < MIN_STEPS:
-        raise TooShortError(f"needs {MIN_STEPS} bar-to-bar transitions with a book, the training fold has {len(at)}")
+        raise TooShortError(f"needs {MIN_STEPS} bar-to-bar transitions with a book, the fold has {len(at)}")
     move = np.clip(mid[at + 1] - mid[at], -LARGEST_MOVE, LARGEST_MOVE)
     before, after = row[at] * bins + column[at], row[at + 1] * bins + column[at + 1]
     mirror = np.arange(widest)[:, None] * bins + np.arange(bins)[::-1]

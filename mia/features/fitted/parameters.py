@@ -54,4 +54,4 @@ class FittedParameters:
                 fit_rows=int(content["fit_rows"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            raise ArtefactMismatch(f"fitted parameters: text is not what a fit wrote ({problem}); refit") from problem
+            raise ArtefactMismatch(f"fitted parameters: not what a fit wrote ({problem}); refit") from problem

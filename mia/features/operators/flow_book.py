@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from mia.features.operators.flow_history import (
     HEAD,
@@ -15,7 +14,7 @@ from mia.features.operators.flow_history import (
     log_value,
 )
 from mia.features.operators.registry import Operator, Param, window_of
-from mia.features.operators.window import ring_clear, ring_get, ring_push
+from mia.features.operators.window import inner, ring_clear, ring_get, ring_push
 
 OFI_BINS = 256  # on a logarithmic grid 1e-3..1e3 a bin is 5.5 % wide, interpolated inside
 OFI_LOW, OFI_HIGH = 1e-3, 1e3
@@ -23,7 +22,7 @@ EARLY_ROWS = 30.0  # rows of the first session before its own running percentile
 ATANH_90 = math.atanh(0.9)
 
 
-@njit(cache=True)
+@inner
 def imbalance_step(v, x, i, s, o, p, q):
     """(A - B) / (A + B) of the sums over the last n bars; 0 if both are 0."""
     n = int(p[q])
@@ -54,9 +53,9 @@ IMBALANCE = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def level_imbalance_step(v, x, i, s, o, p, q):
-    """Sum w_k (b_k - a_k) / sum w_k (b_k + a_k), w_k = exp(-decay (k - 1)); an empty deeper level counts as 0.
+    """Sum w_k (b_k - a_k) / sum w_k (b_k + a_k), w_k = exp(-decay (k - 1)); an empty deep level counts as 0.
 
     Source: Cao, Hansch, Wang (2009); Gould, Bonart (2016).
     """
@@ -85,7 +84,7 @@ LEVEL_IMBALANCE = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def squash_scale(s, o, fallback):
     """95th percentile of |argument| to squash with: prior sessions, else today so far, else `fallback`."""
     if s[o + 4] > 0.0:
@@ -96,10 +95,11 @@ def squash_scale(s, o, fallback):
     return fallback
 
 
-@njit(cache=True)
+@inner
 def ofi_norm_step(v, x, i, s, o, p, q):
-    """tanh(arg / c), arg = sum over n bars of sum_k w_k OFI_k / mean over n bars of sum_k w_k D_k, w_k = exp(-(k-1)/2).
+    """tanh(arg / c): weighted flow summed over n bars / mean weighted depth, squashed by its own history.
 
+    arg = sum over n bars of sum_k w_k OFI_k / mean over n bars of sum_k w_k D_k, w_k = exp(-(k - 1) / 2).
     c puts the 95th percentile of |arg| over up to `sessions` prior sessions at 0.9. Before one session is
     complete the percentile of today's earlier bars serves (from 30 bars on), before that `fallback`.
     With substitute = 1 a bar without depth takes the last input (a delta ratio) instead.
@@ -152,9 +152,9 @@ OFI_NORM = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def ofi_integrated_step(v, x, i, s, o, p, q):
-    """Weighted sum over levels of OFI_k / D, D = mean depth of the levels; weights fitted (first component, L1 norm 1).
+    """Weighted sum over levels of OFI_k / D, D = mean depth of the levels; weights fitted, L1 norm 1.
 
     Source: Cont, Cucuringu, Zhang (2023).
     """
@@ -178,9 +178,9 @@ OFI_INTEGRATED = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def microprice_step(v, x, i, s, o, p, q):
-    """Size-weighted mid minus mid [ticks]. Inputs: bid, ask, bid size, ask size. Source: Gatheral, Oomen (2010)."""
+    """Size-weighted mid minus mid [ticks]. Inputs: bid, ask, their sizes. Source: Gatheral, Oomen (2010)."""
     bid, ask, bid_size, ask_size = v[x[i]], v[x[i + 1]], v[x[i + 2]], v[x[i + 3]]
     total = bid_size + ask_size
     if not total > 0.0:
@@ -191,9 +191,9 @@ def microprice_step(v, x, i, s, o, p, q):
 MICROPRICE = Operator(name="microprice", opcode=104, step=microprice_step, inputs=4)
 
 
-@njit(cache=True)
+@inner
 def microprice_table_step(v, x, i, s, o, p, q):
-    """Expected long-run move of the mid [ticks] looked up by imbalance bin and spread. Source: Stoikov (2018)."""
+    """Expected long-run move of the mid [ticks] by imbalance bin and spread. Source: Stoikov (2018)."""
     bins, widest = int(p[q]), int(p[q + 1])
     bid, ask, bid_size, ask_size = v[x[i]], v[x[i + 1]], v[x[i + 2]], v[x[i + 3]]
     total = bid_size + ask_size
@@ -214,9 +214,9 @@ MICROPRICE_TABLE = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def book_slope_step(v, x, i, s, o, p, q):
-    """OLS slope of log cumulative size on the distance from the best price [1/tick]; at least 3 levels needed.
+    """OLS slope of log cumulative size on distance from the best price [1/tick]; at least 3 levels needed.
 
     Inputs: price_1..L, size_1..L of one side. Source: Naes, Skjeltorp (2006).
     """
@@ -248,16 +248,16 @@ SPOOF_BINS = 64
 SPOOF_LOW, SPOOF_HIGH = 1.0, 1e5
 
 
-@njit(cache=True)
+@inner
 def spoof_side(cancelled, added, opposite, traded, typical):
-    """Evidence of one side: share of adds that were large and fled, x opposite executions, x size against the median."""
+    """Evidence of one side: share of adds that fled, x opposite executions, x size against the median."""
     if cancelled <= 0.0 or added <= 0.0 or traded <= 0.0:
         return 0.0
     size = min(1.0, cancelled / typical) if typical > 0.0 else 1.0
     return min(1.0, cancelled / added) * (opposite / traded) * size
 
 
-@njit(cache=True)
+@inner
 def spoofing_step(v, x, i, s, o, p, q):
     """1 - (1 - E_bid)(1 - E_ask) in [0, 1]: a caution flag, never proof of wrongdoing.
 

@@ -3,18 +3,21 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from mia.features.operators.registry import Operator, Param
+from mia.features.operators.window import inner
 
 EVENT_CODES = 16
 LAG_FIRST, LAG_LAST = -15, 60
 LAGS = LAG_LAST - LAG_FIRST + 1
 
 
-@njit(cache=True)
+@inner
 def countdown_step(v, x, i, s, o, p, q):
-    """exp(-minutes / scale); 0 where nothing is scheduled. Inputs: minutes, cal.session (tells that a calendar is there)."""
+    """exp(-minutes / scale); 0 where nothing is scheduled.
+
+    Inputs: minutes, cal.session (tells that a calendar is there).
+    """
     minutes = v[x[i]]
     if np.isnan(v[x[i + 1]]):
         return np.nan
@@ -28,7 +31,7 @@ COUNTDOWN = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def cycle_step(v, x, i, s, o, p, q):
     """Sine or cosine of 2 pi x / period; period 0 means the minutes of an ordinary full session."""
     period = p[q + 1] if p[q + 1] > 0.0 else p[q + 2]
@@ -49,7 +52,7 @@ CYCLE = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def remaining_step(v, x, i, s, o, p, q):
     """Share of the way from the session's open to a later moment that is still ahead; 0 once there.
 
@@ -64,7 +67,7 @@ def remaining_step(v, x, i, s, o, p, q):
 REMAINING = Operator(name="remaining", opcode=142, step=remaining_step, inputs=2)
 
 
-@njit(cache=True)
+@inner
 def share_of_step(v, x, i, s, o, p, q):
     """X / full, clipped to [0, 1]."""
     value = v[x[i]]
@@ -76,7 +79,7 @@ def share_of_step(v, x, i, s, o, p, q):
 SHARE_OF = Operator(name="share_of", opcode=143, step=share_of_step, inputs=1, params=(Param(name="full"),))
 
 
-@njit(cache=True)
+@inner
 def event_profile_step(v, x, i, s, o, p, q):
     """Expected |return| near a scheduled event as a multiple of a bar without one; 1 far from events.
 
@@ -88,7 +91,7 @@ def event_profile_step(v, x, i, s, o, p, q):
         return np.nan
     if code < 1.0 or code > EVENT_CODES or np.isnan(lag):
         return 1.0
-    at = min(max(int(math.floor(lag)) - LAG_FIRST, 0), LAGS - 1)
+    at = min(max(int(np.floor(lag)) - LAG_FIRST, 0), LAGS - 1)
     return p[q + (int(code) - 1) * LAGS + at]
 
 
@@ -105,9 +108,9 @@ MEMBER_CLIP = 5.0
 SCORE_CLIP = 6.0
 
 
-@njit(cache=True)
+@inner
 def member_view(value, kind, center, scale):
-    """One member as the principal components see it: transformed, centred, scaled, clipped; 0 where missing."""
+    """One member as the components see it: transformed, centred, scaled, clipped; 0 where missing."""
     if kind == 1.0:
         value = math.log1p(max(value, 0.0)) if not np.isnan(value) else value
     elif kind == 2.0:
@@ -118,9 +121,9 @@ def member_view(value, kind, center, scale):
     return min(max(value, -MEMBER_CLIP), MEMBER_CLIP)
 
 
-@njit(cache=True)
+@inner
 def pca_score_step(v, x, i, s, o, p, q):
-    """Score on one whitened principal component [sd], clipped to +-6; NaN if fewer than half the members are there.
+    """Score on one whitened principal component [sd], clipped to +-6; NaN without half of the members.
 
     Fitted block: offset, then for each member kind, centre, scale, weight (0 for members left out).
     Source: Jolliffe (2002).

@@ -1,7 +1,6 @@
 """Compiled choice among the order-flow, structure, context and latent operators; called by `kernel.walk`."""
 
 import numpy as np
-from numba import njit
 
 from mia.features.operators.flow_book import (
     BOOK_SLOPE,
@@ -84,6 +83,7 @@ from mia.features.operators.flow_vpin import (
     vpin_step,
 )
 from mia.features.operators.registry import Operator
+from mia.features.operators.window import inner
 
 FLOW_OPERATORS: tuple[Operator, ...] = (
     IMBALANCE,
@@ -122,7 +122,7 @@ FLOW_OPERATORS: tuple[Operator, ...] = (
 )
 
 
-@njit(cache=True)
+@inner
 def dispatch_flow(code, v, x, i, s, o, p, q):
     """Run the operator of one opcode on one row; see `registry.Operator.step`."""
     if code == 100:

@@ -1,4 +1,4 @@
-"""Histograms of whole past sessions inside the flat state array: causal quantiles and empirical distributions.
+"""Histograms of past sessions inside the flat state array: causal quantiles and empirical distributions.
 
 Layout at s[o:]: [session + 1, sessions held, next write, pooled count, cached number, today's count],
 then `bins` counts pooled over the held sessions, `bins` of today, and `sessions` x `bins` of the past.
@@ -7,9 +7,9 @@ then `bins` counts pooled over the held sessions, `bins` of today, and `sessions
 import math
 
 import numpy as np
-from numba import njit
 
 from mia.features.operators.registry import Operator, Param
+from mia.features.operators.window import inner
 
 HEAD = 6
 
@@ -19,7 +19,7 @@ def history_size(sessions: float, bins: float) -> int:
     return HEAD + int(bins) * (int(sessions) + 2)
 
 
-@njit(cache=True)
+@inner
 def history_roll(s, o, sessions, bins, session):
     """Move today's counts to the past when a new session begins; returns True if that happened."""
     if s[o] == session + 1.0:
@@ -47,7 +47,7 @@ def history_roll(s, o, sessions, bins, session):
     return True
 
 
-@njit(cache=True)
+@inner
 def history_add(s, o, bins, at):
     """Count one value of today in bin `at` (clipped to the range)."""
     at = min(max(at, 0), bins - 1)
@@ -55,7 +55,7 @@ def history_add(s, o, bins, at):
     s[o + 5] += 1.0
 
 
-@njit(cache=True)
+@inner
 def counts_quantile(s, a, bins, total, level):
     """Position (in bins, fractional) below which `level` of the `total` counts at s[a:] lie."""
     target = level * total
@@ -68,7 +68,7 @@ def counts_quantile(s, a, bins, total, level):
     return float(bins)
 
 
-@njit(cache=True)
+@inner
 def log_bin(value, low, high, bins):
     """Bin of a value > 0 on a logarithmic grid from `low` to `high`; 0 and less fall into bin 0."""
     if not value > low:
@@ -78,13 +78,13 @@ def log_bin(value, low, high, bins):
     return int(math.log(value / low) / math.log(high / low) * bins)
 
 
-@njit(cache=True)
+@inner
 def log_value(position, low, high, bins):
     """Value at a fractional bin position of the logarithmic grid."""
     return low * math.exp(position / bins * math.log(high / low))
 
 
-@njit(cache=True)
+@inner
 def session_cdf_step(v, x, i, s, o, p, q):
     """Share of the values of the prior sessions that lie below x; ties do not count, so a usual 0 stays 0.
 

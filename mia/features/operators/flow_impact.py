@@ -3,13 +3,12 @@
 import math
 
 import numpy as np
-from numba import njit
 
 from mia.features.operators.registry import Operator, Param, window_of
-from mia.features.operators.window import ring_clear, ring_get, ring_push
+from mia.features.operators.window import inner, ring_clear, ring_get, ring_push
 
 
-@njit(cache=True)
+@inner
 def var_row(s, r, x, n, lags, age, z, width):
     """Write the regression row `age` bars ago to s[z:]: 1, lagged r, lagged x, x, r."""
     s[z] = 1.0
@@ -20,7 +19,7 @@ def var_row(s, r, x, n, lags, age, z, width):
     s[z + width - 1] = ring_get(s, r, n, age)
 
 
-@njit(cache=True)
+@inner
 def gram_add(s, g, z, width, sign):
     """Add sign x z z' to the lower triangle at s[g:]."""
     for a in range(width):
@@ -28,7 +27,7 @@ def gram_add(s, g, z, width, sign):
             s[g + a * width + b] += sign * s[z + a] * s[z + b]
 
 
-@njit(cache=True)
+@inner
 def cholesky(s, g, f, width):
     """Lower factor of the matrix at s[g:] into s[f:], all but the last pivot; False if it is singular."""
     for a in range(width):
@@ -45,7 +44,7 @@ def cholesky(s, g, f, width):
     return True
 
 
-@njit(cache=True)
+@inner
 def back_solve(s, f, width, row, c):
     """Regression of variable `row` on the ones before it, from the factor: coefficients to s[c : c + row]."""
     for a in range(row - 1, -1, -1):
@@ -55,7 +54,7 @@ def back_solve(s, f, width, row, c):
         s[c + a] = value / s[f + a * width + a]
 
 
-@njit(cache=True)
+@inner
 def var_response(s, cr, cx, h, lags, steps):
     """Cumulative r after `steps` steps of the fitted system hit by x = 1 at step 0; path kept at s[h:]."""
     total = 0.0
@@ -72,7 +71,7 @@ def var_response(s, cr, cx, h, lags, steps):
     return total
 
 
-@njit(cache=True)
+@inner
 def var_impulse_step(v, x, i, s, o, p, q):
     """Price response after `steps` bars to one more contract bought, from a VAR on the last n bars [ticks].
 
@@ -126,7 +125,7 @@ VAR_IMPULSE = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def amihud_step(v, x, i, s, o, p, q):
     """Mean of |log return| / USD volume x 1e9 over the last n bars that traded; session gaps are left out.
 
@@ -166,7 +165,7 @@ AMIHUD = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def roll_spread_step(v, x, i, s, o, p, q):
     """2 sqrt(max(0, -cov(dp_t, dp_{t-1}))) over n pairs of price changes; 0 where the covariance is positive.
 
@@ -200,7 +199,7 @@ ROLL_SPREAD = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def block_range(s, highs, lows, size, newest, count):
     """Log of highest high over lowest low of `count` bars, the newest of them `newest` bars ago."""
     high, low = ring_get(s, highs, size, newest), ring_get(s, lows, size, newest)
@@ -210,9 +209,9 @@ def block_range(s, highs, lows, size, newest, count):
     return math.log(high / low)
 
 
-@njit(cache=True)
+@inner
 def corwin_schultz_step(v, x, i, s, o, p, q):
-    """Mean over the last n bars of the high-low spread of two adjacent blocks ending there; share of the price.
+    """Mean over n bars of the high-low spread of the two adjacent blocks ending there; share of the price.
 
     Negative estimates count as 0. Inputs: high, low. Source: Corwin, Schultz (2012).
     """

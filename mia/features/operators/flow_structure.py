@@ -1,23 +1,23 @@
-"""Operators on market structure: anchored VWAP, swings, positions between levels, round numbers, breakouts."""
+"""Operators on market structure: anchored VWAP, swings, positions between levels, breakouts."""
 
 import math
 
 import numpy as np
-from numba import njit
 
 from mia.features.operators.registry import Operator, Param, state_of, window_of
-from mia.features.operators.window import ring_clear, ring_get, ring_push
+from mia.features.operators.window import inner, ring_clear, ring_get, ring_push
 
 
-@njit(cache=True)
+@inner
 def vwap_step(v, x, i, s, o, p, q):
-    """Volume-weighted average price since the anchor [ticks], or the close's distance from it in its standard deviations.
+    """Volume-weighted average price since the anchor [ticks], or the close's distance from it in deviations.
 
     The anchor is the first bar of regular hours (or of the session); what follows it accumulates until the
     next anchor, across the night. Sums are kept relative to the anchor's reference price, so they are exact.
     out = path is NaN on the anchor's bar (a slope must not reach across it); out = z is NaN for the first
     `min_bars` bars. A bar with volume but no trades makes it NaN until the next anchor.
-    Inputs: trd.pv, trd.pv2, trd.ref, bar.volume, bar.close, cal.session, cal.rth. Source: Berkowitz, Logue, Noser (1988).
+    Inputs: trd.pv, trd.pv2, trd.ref, bar.volume, bar.close, cal.session, cal.rth.
+    Source: Berkowitz, Logue, Noser (1988).
     """
     pv, pv2, ref, volume = v[x[i]], v[x[i + 1]], v[x[i + 2]], v[x[i + 3]]
     close, session, rth = v[x[i + 4]], v[x[i + 5]], v[x[i + 6]]
@@ -72,9 +72,9 @@ VWAP = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def swing_confirm(s, o, price, high):
-    """Record a confirmed swing: last level of its kind, bars since, and higher (+1) or lower (-1) than the one before."""
+    """Record a confirmed swing: its level, and whether it is above (+1) or below (-1) the last of its kind."""
     level = o + 3 if high else o + 4
     known = o + 5 if high else o + 6
     if s[known] > 0.0:
@@ -82,7 +82,7 @@ def swing_confirm(s, o, price, high):
     s[level], s[known], s[o + 7] = price, 1.0, 0.0
 
 
-@njit(cache=True)
+@inner
 def swing_step(v, x, i, s, o, p, q):
     """Zig-zag swings, written at the bar that confirms them: a reversal of k_atr x ATR from the extreme.
 
@@ -139,7 +139,7 @@ SWING = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def between_step(v, x, i, s, o, p, q):
     """(x - low) / (high - low); 0.5 if the two levels coincide. Inputs: x, low, high."""
     value, low, high = v[x[i]], v[x[i + 1]], v[x[i + 2]]
@@ -151,7 +151,7 @@ def between_step(v, x, i, s, o, p, q):
 BETWEEN = Operator(name="between", opcode=132, step=between_step, inputs=3)
 
 
-@njit(cache=True)
+@inner
 def round_distance_step(v, x, i, s, o, p, q):
     """(price - nearest round number) / unit. Inputs: price [ticks], unit [ticks]. Source: Osler (2003)."""
     step = p[q] / p[q + 1]
@@ -170,20 +170,20 @@ ROUND_DISTANCE = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def breakout_score_of(side, penetration, anomaly, flow, squeezed):
-    """Weigh penetration [ATR], unusual volume, agreeing order flow and a recent squeeze; clipped to [-3, 3]."""
+    """Weigh penetration [ATR], unusual volume, agreeing flow and a recent squeeze; clipped to [-3, 3]."""
     score = 0.6 * min(penetration, 1.0) + 0.8 / (1.0 + math.exp(-anomaly))
     score += 1.6 * max(0.0, side * flow) + (0.8 if squeezed else 0.0)
     return min(max(side * score, -3.0), 3.0)
 
 
-@njit(cache=True)
+@inner
 def breakout_step(v, x, i, s, o, p, q):
     """Breakout of the channel of the n bars before this one, with confirmations, in [-3, 3].
 
     Side +1 above, -1 below, else half the position relative to the channel's middle.
-    Inputs: high, low, close, ATR, volume anomaly [z], delta ratio, squeeze flag. Source: this project's proposal.
+    Inputs: high, low, close, ATR, volume anomaly [z], delta ratio, squeeze flag. Source: own proposal.
     """
     n = int(p[q])
     highs, lows, squeezes = o, o + n + 2, o + 2 * (n + 2)

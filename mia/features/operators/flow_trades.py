@@ -1,18 +1,17 @@
-"""Operators on trades: absorption, divergence, footprint, trade sizes, arrival intensity, and combinations."""
+"""Operators on trades: absorption, divergence, footprint, trade sizes, arrivals, and combinations."""
 
 import math
 
 import numpy as np
-from numba import njit
 
 from mia.features.operators.registry import Operator, Param, state_of, window_of
-from mia.features.operators.window import ring_clear, ring_get, ring_push
+from mia.features.operators.window import inner, ring_clear, ring_get, ring_push
 
 HAWKES_PARTS = 48
 """Parts of a session the fitted diurnal factor of the arrival intensity is constant on."""
 
 
-@njit(cache=True)
+@inner
 def absorption_step(v, x, i, s, o, p, q):
     """Share of the expected price impact that did not happen, x unusual aggressive volume (floored at 0).
 
@@ -53,7 +52,7 @@ ABSORPTION = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def newest_rank(s, o, n):
     """Rank of the newest of n values among the others, ties half, in [0, 1]."""
     newest, rank = ring_get(s, o, n, 0), 0.0
@@ -66,9 +65,9 @@ def newest_rank(s, o, n):
     return rank / (n - 1)
 
 
-@njit(cache=True)
+@inner
 def divergence_step(v, x, i, s, o, p, q):
-    """Percent rank of the second input minus percent rank of the first over n bars of one session, in [-1, 1].
+    """Percent rank of the second input minus that of the first over n bars of one session, in [-1, 1].
 
     Inputs: close, cumulative delta, cal.session. Restarts with the session because cumulative delta does.
     """
@@ -98,9 +97,9 @@ DIVERGENCE = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def stacked_imbalance_step(v, x, i, s, o, p, q):
-    """Longest run of stacked imbalances, 0 if shorter than `min_levels` (ratio and volume rule: the aggregator's)."""
+    """Longest run of stacked imbalances as the aggregator found it, 0 if shorter than `min_levels`."""
     run = v[x[i]]
     if np.isnan(run):
         return np.nan
@@ -116,7 +115,7 @@ STACKED_IMBALANCE = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def entropy_step(v, x, i, s, o, p, q):
     """Shannon entropy [nats] of counts; NaN if there is nothing to count. Source: Shannon (1948)."""
     count, total = int(p[q]), 0.0
@@ -135,7 +134,7 @@ def entropy_step(v, x, i, s, o, p, q):
 ENTROPY = Operator(name="entropy", opcode=113, step=entropy_step, inputs=0, params=(Param(name="n_inputs"),))
 
 
-@njit(cache=True)
+@inner
 def total_step(v, x, i, s, o, p, q):
     """Sum of the inputs."""
     answer = 0.0
@@ -147,7 +146,7 @@ def total_step(v, x, i, s, o, p, q):
 TOTAL = Operator(name="total", opcode=114, step=total_step, inputs=0, params=(Param(name="n_inputs"),))
 
 
-@njit(cache=True)
+@inner
 def composite_step(v, x, i, s, o, p, q):
     """Squashed mean of the inputs that are there, NaN if fewer than `min_present` (0: all of them).
 
@@ -185,13 +184,13 @@ COMPOSITE = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def session_part(minute, session_minutes, parts):
     """Which of `parts` equal parts of an ordinary session a bar's close lies in."""
     return min(max(int((minute - 0.5) / session_minutes * parts), 0), parts - 1)
 
 
-@njit(cache=True)
+@inner
 def hawkes_step(v, x, i, s, o, p, q):
     """Intensity mu x diurnal factor + alpha x (decayed count of past trades) [events/s] at the bar's close.
 
@@ -215,7 +214,7 @@ HAWKES = Operator(
 )
 
 
-@njit(cache=True)
+@inner
 def session_diff_step(v, x, i, s, o, p, q):
     """Change since the previous bar; 0 on a session's first bar: nobody's trade moved the price over the gap.
 

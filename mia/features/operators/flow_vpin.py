@@ -5,17 +5,16 @@ Andersen and Bondarenko (2014) find no forecasting power beyond volume and volat
 import math
 
 import numpy as np
-from numba import njit
 
 from mia.features.operators.registry import Operator, Param
-from mia.features.operators.window import ring_get, ring_push
+from mia.features.operators.window import inner, ring_get, ring_push
 
 HEAD = 12
 
 
-@njit(cache=True)
+@inner
 def beta_fraction(a, b, x):
-    """Continued fraction of the incomplete beta function by Lentz's method; converges for x < (a + 1) / (a + b + 2)."""
+    """Continued fraction of the incomplete beta function (Lentz); converges for x < (a + 1) / (a + b + 2)."""
     tiny = 1e-300
     c, d = 1.0, 1.0 - (a + b) * x / (a + 1.0)
     d = 1.0 / (d if abs(d) > tiny else tiny)
@@ -36,9 +35,9 @@ def beta_fraction(a, b, x):
     return answer
 
 
-@njit(cache=True)
+@inner
 def student_cdf(t, dof):
-    """Cumulative distribution of Student's t with `dof` degrees of freedom, through the incomplete beta function."""
+    """Cumulative distribution of Student's t with `dof` degrees of freedom, by the incomplete beta."""
     if t == 0.0:
         return 0.5
     a, b = 0.5 * dof, 0.5
@@ -53,9 +52,9 @@ def student_cdf(t, dof):
     return 1.0 - 0.5 * both if t > 0.0 else 0.5 * both
 
 
-@njit(cache=True)
+@inner
 def vpin_new_session(s, o, sessions, buckets, session, first):
-    """Take the finished session into the averages that fix bucket volume and price-change scale of the next."""
+    """Take the finished session into the averages that fix bucket volume and price scale of the next."""
     volumes = o + HEAD
     squares, counts = volumes + sessions + 2, volumes + 2 * (sessions + 2)
     if s[o] > 0.0 and s[o + 1] == 1.0 and s[o + 2] > 0.0:
@@ -74,7 +73,7 @@ def vpin_new_session(s, o, sessions, buckets, session, first):
     s[o + 2], s[o + 3], s[o + 4] = 0.0, 0.0, 0.0
 
 
-@njit(cache=True)
+@inner
 def vpin_fill(s, o, ring, buckets, volume, share):
     """Pour one bar's volume into the buckets; `share` of it is bought. Refreshes the mean at s[o + 11]."""
     target, closed = s[o + 5], False
@@ -98,9 +97,9 @@ def vpin_fill(s, o, ring, buckets, volume, share):
         s[o + 11] = total / held
 
 
-@njit(cache=True)
+@inner
 def vpin_step(v, x, i, s, o, p, q):
-    """Mean |bought - sold| / V over the last `buckets` volume buckets completed by the bar's close, in [0, 1].
+    """Mean |bought - sold| / V over the last `buckets` volume buckets complete by the bar's close, in [0, 1].
 
     V is the mean volume of up to `sessions` prior complete sessions / buckets; bought share of a bar =
     t-distribution(price change / its rms over those sessions), `dof` degrees of freedom; the change over a
