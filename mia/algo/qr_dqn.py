@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from mia.algo.counterfactual import CounterfactualReplay
 from mia.algo.experience import POSITIONS, Experience, experience
-from mia.algo.learning import Look, cosine, finished, layers_of, seeded
+from mia.algo.learning import Look, cosine, finished, layers_of, seeded, sparsify
 from mia.algo.policy import TrainedPolicy
 from mia.algo.progress import Progress, silent
 from mia.algo.selection import Layers, Validation, split
@@ -35,8 +35,8 @@ class CounterfactualQRDQN(QRDQN):
 
     replay_buffer: CounterfactualReplay
 
-    def __init__(self, *args: object, target_quantiles: int, input_sparsity: float, **kwargs: object) -> None:
-        self.target_quantiles, self.input_sparsity = target_quantiles, input_sparsity
+    def __init__(self, *args: object, target_quantiles: int, **kwargs: object) -> None:
+        self.target_quantiles = target_quantiles
         super().__init__(*args, **kwargs)
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
@@ -59,7 +59,6 @@ class CounterfactualQRDQN(QRDQN):
             torch.nn.utils.clip_grad_norm_(fast, self.max_grad_norm, foreach=True)
             self.policy.optimizer.step()
             with torch.no_grad():
-                shrink_inputs(fast[0], self.input_sparsity * self.policy.optimizer.param_groups[0]["lr"])
                 torch._foreach_lerp_(slow, fast, self.tau)
         self._n_updates += gradient_steps
 
@@ -97,18 +96,6 @@ def all_positions(network: torch.nn.Sequential, market: torch.Tensor) -> torch.T
     positions = torch.tensor(POSITIONS, dtype=market.dtype)[:, None] * first.weight[:, -1]
     hidden = shared[:, None, :] + positions[None, :, :]
     return network[1:](hidden)
-
-
-def shrink_inputs(weight: torch.Tensor, by: float) -> None:
-    """Shorten each market column of the first layer's matrix by `by`, down to nothing: a group lasso.
-
-    Many of 150 columns say nothing, and a few hundred sessions cannot tell a network so; a column has to
-    earn its place at every step.
-
-    Source: Yuan and Lin (2006), Model selection and estimation in regression with grouped variables.
-    """
-    columns = weight[:, :-1]
-    columns.mul_((1.0 - by / columns.norm(dim=0).clamp_(min=1e-12)).clamp_(min=0.0))
 
 
 def quantile_huber_gradient(current: torch.Tensor, target: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
@@ -168,9 +155,7 @@ def train(
         def layers() -> Layers:
             return layers_of(model.quantile_net_target.quantile_net)
 
-        look = Look(
-            validation, layers, "relu", settings.quantiles, total, settings.validation.checkpoints, progress
-        )
+        look = Look(validation, layers, "relu", settings.quantiles, total, progress)
         model.learn(total_timesteps=total, callback=look, log_interval=None)
         look.finish()
     seconds = time.process_time() - started
@@ -189,11 +174,10 @@ def build(
         tape, terms, unlimited(), PnlReward(scale_cents=learned.bar_cents), n_envs=1, seed=seed
     )
     replay = {"experience": learned, "rng": generator(seed, "algo", "qr_dqn", "replay")}
-    return CounterfactualQRDQN(
+    model = CounterfactualQRDQN(
         "MlpPolicy",
         env,
         target_quantiles=settings.target_quantiles,
-        input_sparsity=settings.input_sparsity,
         learning_rate=cosine(settings.learning_rate, settings.final_learning_rate),
         learning_starts=0,
         batch_size=settings.batch_rows,
@@ -215,3 +199,5 @@ def build(
         seed=int(generator(seed, "algo", "qr_dqn", "network").integers(2**31)),
         device="cpu",
     )
+    sparsify(model.policy.optimizer, [model.quantile_net.quantile_net], settings.input_sparsity)
+    return model

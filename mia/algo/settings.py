@@ -26,7 +26,8 @@ class ValidationSettings:
     ----------
     share : last share of the training rows that no gradient ever sees
     purge_rows : rows left out between the two parts [bars]
-    checkpoints : how often the learner is looked at while it learns
+    first_look : share of training after which the learner is looked at for the first time, in [0, 1)
+    checkpoints : how often it is looked at, the last time after the last step
     patience : end training after so many checkpoints without a new best; at least `checkpoints`: never
     margin : an earlier checkpoint is preferred to the last only if it is better by so many standard errors
     level : largest probability that luck explains the chosen profit; above it the policy abstains
@@ -40,6 +41,7 @@ class ValidationSettings:
 
     share: float
     purge_rows: int
+    first_look: float
     checkpoints: int
     patience: int
     margin: float
@@ -51,6 +53,7 @@ class ValidationSettings:
         bounds = {
             "share": (0.05, 0.5),
             "purge_rows": (0, 1_000_000),
+            "first_look": (0, 0.999),
             "checkpoints": (1, 1000),
             "patience": (1, 1000),
             "margin": (0, 10),
@@ -145,6 +148,8 @@ class PPOSettings:
     value_weight : weight of the value loss
     learning_rate, final_learning_rate : step size at the start and at the end; it falls as half a cosine
     weight_decay : decoupled weight decay per unit of step size
+    input_sparsity : each market column of the first layer is shortened by this at each step, per unit of step
+        size, down to nothing
     gradient_clip : largest norm of a gradient
     episode_sessions : length of an episode [sessions]
     validation : how a checkpoint is chosen
@@ -169,6 +174,7 @@ class PPOSettings:
     learning_rate: float
     final_learning_rate: float
     weight_decay: float
+    input_sparsity: float
     gradient_clip: float
     episode_sessions: int
     validation: ValidationSettings
@@ -192,6 +198,7 @@ class PPOSettings:
             "learning_rate": (1e-8, 1),
             "final_learning_rate": (0, self.learning_rate),
             "weight_decay": (0, 100),
+            "input_sparsity": (0, 1000),
             "gradient_clip": (1e-6, 1e6),
             "episode_sessions": (1, 100_000),
         }

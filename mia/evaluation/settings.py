@@ -82,6 +82,7 @@ class EvaluationSettings:
     scheme : "anchored" (training starts at the first session) or "rolling" (training length stays fixed)
     n_folds : folds
     min_train_sessions : least sessions of training before the first test session
+    min_train_share : least share of the usable sessions before the first test session, in [0, 1)
     warmup_sessions : first sessions left out, in which features and scalers are not warm yet
     purge_bars : label horizon; so many bars before each test are not trained on [bars]
     embargo_bars : further gap between training and test [bars]
@@ -97,6 +98,7 @@ class EvaluationSettings:
     scheme: str
     n_folds: int
     min_train_sessions: int
+    min_train_share: float
     warmup_sessions: int
     purge_bars: int
     embargo_bars: int
@@ -116,6 +118,8 @@ class EvaluationSettings:
         for field in ("warmup_sessions", "purge_bars", "embargo_bars"):
             if getattr(self, field) < 0:
                 _refuse(self.name, field, getattr(self, field), "not be negative")
+        if not 0 <= self.min_train_share < 1:
+            _refuse(self.name, "min_train_share", self.min_train_share, "lie between 0 and 1")
         if self.bootstrap_samples < 100:
             _refuse(self.name, "bootstrap_samples", self.bootstrap_samples, "be at least 100")
         for field in ("confidence", "dsr_threshold", "baseline_p"):

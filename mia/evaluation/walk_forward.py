@@ -56,7 +56,8 @@ def folds(session: Array, settings: EvaluationSettings) -> list[Fold]:
     )
     edges = np.append(starts, len(session))
     usable = len(starts) - settings.warmup_sessions
-    length = (usable - settings.min_train_sessions) // settings.n_folds
+    train = max(settings.min_train_sessions, int(np.ceil(settings.min_train_share * usable)))
+    length = (usable - train) // settings.n_folds
     if length < 1:
         needed = settings.warmup_sessions + settings.min_train_sessions + settings.n_folds
         raise ConfigurationError(

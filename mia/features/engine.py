@@ -1,4 +1,4 @@
-"""Runs a plan over closed bars: all rows at once for research, one row at a time live, bit for bit the same."""
+"""Runs a plan over closed bars: all rows at once in research, one at a time live, bit for bit the same."""
 
 import numpy as np
 

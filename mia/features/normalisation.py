@@ -1,6 +1,7 @@
-"""Raw features to the model view: statistics frozen on the train fold, neutral 0 where missing, masks per group.
+"""Raw features to the model view: statistics frozen on the train fold, 0 where missing, masks per group.
 
-Made once per fold by the regime stage, stored in the bundle, called row by row live with the same compiled function.
+Made once per fold by the regime stage, stored in the bundle, called row by row live with the same
+compiled function.
 """
 
 import json
@@ -154,7 +155,8 @@ class Scaler:
         features = np.ascontiguousarray(features, dtype=np.float64)
         if features.ndim != 2 or features.shape[1] != len(self.columns):
             raise ArtefactMismatch(
-                f"scaler: made for {len(self.columns)} columns, got shape {features.shape}; refit it with this plan"
+                f"scaler: made for {len(self.columns)} columns, got shape {features.shape}; "
+                "refit it with this plan"
             )
         view = np.empty((len(features), len(self.names)))
         masks = np.empty((len(features), len(self.groups)))

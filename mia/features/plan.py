@@ -137,7 +137,8 @@ class Plan:
                 )
             if values.shape != (span[1] - span[0],):
                 raise ConfigurationError(
-                    f"feature {name}: {span[1] - span[0]} fitted numbers expected, got shape {values.shape}; refit"
+                    f"feature {name}: {span[1] - span[0]} fitted numbers expected, "
+                    f"got shape {values.shape}; refit"
                 )
             params[slice(*span)] = values
         return replace(self, params=params)
@@ -168,7 +169,8 @@ def compile_plan(
     """
     if not (0 < bar_minutes <= session_minutes):
         raise ConfigurationError(
-            f"features: bar_minutes {bar_minutes:g} must be positive and at most session_minutes {session_minutes:g}"
+            f"features: bar_minutes {bar_minutes:g} must be positive and at most "
+            f"session_minutes {session_minutes:g}"
         )
     n_slots = int(np.ceil(session_minutes / bar_minutes))
     environment = {
@@ -259,9 +261,8 @@ def _order(by_name: Mapping[str, FeatureSpec], wired: Mapping[str, tuple[str, ..
         if name in done:
             return
         if name in path:
-            raise ConfigurationError(
-                f"feature {name}: depends on itself ({' <- '.join([*path[path.index(name) :], name])}); break the cycle"
-            )
+            circle = " <- ".join([*path[path.index(name) :], name])
+            raise ConfigurationError(f"feature {name}: depends on itself ({circle}); break the cycle")
         path.append(name)
         for parent in _references(wired[name]):
             visit(parent)
@@ -357,6 +358,7 @@ def _operator(spec: FeatureSpec, count: int) -> Operator:
     operator = table[spec.op]
     if operator.inputs and operator.inputs != count:
         raise ConfigurationError(
-            f"feature {spec.name}: operator {spec.op} takes {operator.inputs} inputs, got {count}; correct `in`"
+            f"feature {spec.name}: operator {spec.op} takes {operator.inputs} inputs, got {count}; "
+            "correct `in`"
         )
     return operator

@@ -41,7 +41,7 @@ def _scaled(kind, x, unit, center, spread, close, settled, span, daily):
         return _ratio(x - settled, daily)
     if kind == ATR:
         return _ratio(x, span)
-    if kind == LOG or kind == SLOT_LOG:
+    if kind in (LOG, SLOT_LOG):
         x = math.log1p(max(x, 0.0) / unit) if x == x else np.nan
     elif kind == SIGNED_LOG:
         x = math.copysign(math.log1p(abs(x) / unit), x)
@@ -65,7 +65,7 @@ def scale(
     view,
     masks,
 ):
-    """Fill `view` (n, F) and `masks` (n, M) from `features` (n, C); see `normalisation.Scaler` for the arrays.
+    """Fill `view` (n, F) and `masks` (n, M) from `features` (n, C); arrays as in `normalisation.Scaler`.
 
     A group is available where at least half of its features have a value.
     """

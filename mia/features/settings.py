@@ -14,7 +14,7 @@ class ScalerSettings:
     ----------
     clip : bound of scaled values [train-fold deviations, or ATR], > 0
     level_clip : bound of price levels relative to the close [ATR], > 0
-    slot_rows : train rows a time-of-day slot needs for a baseline of its own; fewer borrow from neighbours, >= 2
+    slot_rows : train rows a slot of the day needs for its own baseline; fewer borrow from neighbours, >= 2
     """
 
     clip: float

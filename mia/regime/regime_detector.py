@@ -329,14 +329,20 @@ def _named_order(
 
 
 def _ruled_order(means: Array, variances: Array, settings: HmmSettings) -> Array:
-    """Defensive = most volatile; of the rest trend = higher trend score; range = the other."""
+    """Defensive = most volatile; of the rest trend = higher trend score; range = the other.
+
+    Where the trend input does not tell the two apart, its sign would be a coin toss at every refit; then the
+    more volatile of them is called trend, since a market that goes somewhere moves more than one that does not.
+    """
     column = settings.inputs.index(settings.trend_input)
     score = means[:, column].copy()
     if settings.trend_rule == "drift":
         score = np.abs(score) / np.sqrt(variances[:, column])
     defensive = int(np.argmax(means[:, 0]))
     rest = [k for k in range(len(means)) if k != defensive]
-    trend = max(rest, key=lambda k: score[k])
+    spread = np.sqrt(variances[rest, column].mean()) if settings.trend_rule == "level" else 1.0
+    told_apart = np.ptp(score[rest]) >= settings.trend_margin * spread
+    trend = max(rest, key=lambda k: score[k] if told_apart else means[k, 0])
     return np.array([trend, next(k for k in rest if k != trend), defensive])
 
 

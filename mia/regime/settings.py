@@ -18,6 +18,8 @@ class HmmSettings:
     trend_input : the input that tells trend from range; one of `inputs`
     trend_rule : "level" (trend = larger mean of `trend_input`, e.g. an efficiency ratio) or
         "drift" (trend = larger |mean| / deviation, e.g. a return)
+    trend_margin : the trend input tells the two states apart only if they differ by so many of its deviations
+        within a state; else the more volatile of the two is called trend
     starts : EM starts, the first from volatility terciles, the others jittered around it
     start_jitter : deviation of the jitter of the start means [standard deviations of the input]
     start_iterations : EM iterations given to each start before the best one is continued
@@ -38,6 +40,7 @@ class HmmSettings:
     inputs: tuple[str, ...]
     trend_input: str
     trend_rule: str
+    trend_margin: float
     starts: int
     start_jitter: float
     start_iterations: int
@@ -67,7 +70,7 @@ class HmmSettings:
                 refuse(field, "be at least 1")
         if self.max_iterations < self.start_iterations:
             refuse("max_iterations", "be at least start_iterations")
-        for field in ("start_jitter", "sticky_bars"):
+        for field in ("trend_margin", "start_jitter", "sticky_bars"):
             if not 0 <= getattr(self, field) < float("inf"):
                 refuse(field, "not be negative")
         for field in ("tolerance", "min_variance"):

@@ -168,8 +168,8 @@ STACK_LEVELS = 3
 LARGE_PERCENT = 95
 
 
-def _columns(prefix: str, *names: str) -> tuple[int, ...]:
-    return tuple(INDEX[f"{prefix}.{name}"] for name in names)
+def _columns(prefix: str, *names: str) -> tuple[np.int64, ...]:
+    return tuple(np.int64(INDEX[f"{prefix}.{name}"]) for name in names)
 
 
 C_OPEN, C_HIGH, C_LOW, C_CLOSE, C_VOLUME = _columns("bar", "open", "high", "low", "close", "volume")
@@ -774,9 +774,7 @@ class BarFolder:
         rows, stamps = [], []
         start = 0
         while True:
-            start, made = fold_events(
-                events, start, self._ints, self._floats, self._grid, self._rows, self._stamps
-            )
+            start, made = fold_events(events, start, self._ints, self._floats, self._grid, self._rows, self._stamps)
             rows.append(self._rows[:made].copy())
             stamps.append(self._stamps[:made].copy())
             if start == len(events):

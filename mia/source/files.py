@@ -230,7 +230,7 @@ def bar_length(ts: Array, settings: FilesSettings) -> int:
         raise DataError(
             f"{overlapping} bars of {settings.path} overlap: bars of {step // MINUTE_NS} minutes are stamped "
             f"down to {steps[0] / MINUTE_NS:g} minutes apart; "
-            "correct source.bar_minutes or keep one instrument by source.filters"
+            "correct source.bar_minutes or keep one instrument, e.g. +source.filters.symbol=ES"
         )
     return step // MINUTE_NS
 

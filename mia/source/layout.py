@@ -4,6 +4,7 @@ Shared by the kernels of `book`, `profile` and `bars`; a snapshot of the folder 
 Numba's on-disk cache does not see a change of these constants: remove `__pycache__` after editing them.
 """
 
+import numpy as np
 from numba import njit
 
 from mia.domain.series import LEVELS
@@ -116,7 +117,7 @@ BURST_BINS = 1024
     LARGE_CANCEL,
     LARGE_CANCEL_ASK,
     SCALARS,
-) = range(86)
+) = np.arange(86)  # not range: numba gives each plain integer a type of its own, which takes longer to compile
 
 SIZE_BIN = SCALARS  # counts of the six size classes
 OFI = SIZE_BIN + 6  # per level
@@ -138,12 +139,12 @@ PRIOR_HI = PRIOR_LO + PRIOR
 
 # one slot per side and price
 SLOT = 8
-S_PRICE, S_SIZE, S_PENDING, S_PENDING_TS, S_EXECUTED, S_DEPLETED, S_DEPLETED_TS, S_HEAD = range(SLOT)
+S_PRICE, S_SIZE, S_PENDING, S_PENDING_TS, S_EXECUTED, S_DEPLETED, S_DEPLETED_TS, S_HEAD = np.arange(SLOT)
 SLOTS = 8 * ((PRIOR_HI + PRIOR + 7) // 8)
 
 QUEUED = SLOTS + 2 * RING * SLOT  # due stamp, signed size, price
 ENTRY = 8
-E_TS, E_LEFT, E_LARGE, E_EVENT, E_PREVIOUS = range(5)
+E_TS, E_LEFT, E_LARGE, E_EVENT, E_PREVIOUS = np.arange(5)
 ADDS = QUEUED + 3 * QUEUE
 FOOT_BUY = ADDS + ENTRY * ADD_RING
 FOOT_SELL = FOOT_BUY + RING
@@ -156,5 +157,5 @@ ADD_HIST = PAST_TRADE_HIST + PRIOR * TRADE_BINS
 BURST_HIST = ADD_HIST + ADD_BINS
 INTS = BURST_HIST + BURST_BINS
 
-HAWKES_ALL, HAWKES_BUY, HAWKES_SELL, PRIOR_POC, PRIOR_VAH, PRIOR_VAL, SMOOTHED = range(7)
+HAWKES_ALL, HAWKES_BUY, HAWKES_SELL, PRIOR_POC, PRIOR_VAH, PRIOR_VAL, SMOOTHED = np.arange(7)
 FLOATS = SMOOTHED + PROFILE

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -231,8 +232,11 @@ def _from_text(text: pd.Series) -> pd.Series:
     except ValueError:
         pass
     try:
-        return pd.to_datetime(text, utc=bool(zoned.all()))
-    except (ValueError, TypeError):
+        with warnings.catch_warnings():
+            # without one format for all rows each is guessed alone: 01/02 could be January or February
+            warnings.simplefilter("error", UserWarning)
+            return pd.to_datetime(text, utc=bool(zoned.all()))
+    except (ValueError, TypeError, UserWarning):
         readable = pd.to_datetime(text, utc=True, errors="coerce", format="mixed")
         first = text[readable.isna()].iloc[0] if readable.isna().any() else text.iloc[0]
         raise DataError(

@@ -17,6 +17,7 @@ from mia.source.settings import FilesSettings
 Array = np.ndarray
 
 OFF_TICK = 1e-6
+CONFLICT_SHARE = 0.01  # stamps with two prices beyond this share: two instruments in one table
 PRICES = ("open", "high", "low", "close", "price", "bid", "ask")
 BUYS = frozenset({"buy", "b", "1", "+1", "1.0"})
 SELLS = frozenset({"sell", "s", "a", "2", "-1", "2.0", "-1.0"})
@@ -42,6 +43,7 @@ class CleanRows:
         order = self._order(ts, missing)
         words = ("timestamp", "time", "side", "roll")
         columns = {n: numbers(frame, n)[order] for n in frame.columns if n not in words}
+        self._one_instrument(ts, order, frame)
         segment = _segments(frame["roll"], order) if "roll" in frame else np.zeros(len(order), np.int64)
         side = _signs(frame["side"])[order] if "side" in frame else np.zeros(len(order), np.int8)
         good = ~self._bad(ts[order], columns)
@@ -78,6 +80,20 @@ class CleanRows:
             finding("duplicates", repeated, ts[order], "warning"),
         ]
         return order[~repeated]
+
+    def _one_instrument(self, ts: Array, order: Array, frame: pd.DataFrame) -> None:
+        """Refuse a table in which many stamps carry two different prices."""
+        if self._settings.content != "bars":
+            return
+        close = numbers(frame, "close")
+        kept = np.searchsorted(ts[order], ts)
+        differ = close != close[order][np.minimum(kept, len(order) - 1)]
+        differ &= np.isfinite(close) & np.isin(ts, ts[order])
+        if differ.sum() > CONFLICT_SHARE * len(ts):
+            raise DataError(
+                f"{int(differ.sum())} rows of {self._settings.path} share a stamp but not the close, "
+                f"first {stamp(ts[differ][0])}; choose one instrument, e.g. +source.filters.symbol=ES"
+            )
 
     def _bad(self, ts: Array, columns: dict[str, Array]) -> Array:
         """Rows whose prices or sizes cannot be used."""

@@ -56,6 +56,7 @@ class FilesSettings:
     calendar : replaces the market's exchange calendar
     start, end : first and last trade date wanted, ISO; None: all
     columns : names of the file's columns
+    simulated : the rows were made up, not recorded; every report made from them says so
     series : further base series by name -> column, taken as they are
     filters : column -> value a row must have to be used
     on_quality : "fail" stops on data outside the limits below, "warn" only reports it
@@ -82,6 +83,7 @@ class FilesSettings:
     start: str | None
     end: str | None
     columns: ColumnSettings
+    simulated: bool
     series: dict[str, str]
     filters: dict[str, str]
     on_quality: str

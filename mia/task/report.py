@@ -243,7 +243,11 @@ def _warnings(settings: RunSettings, made: Ingested, judged: Sequence[Judged]) -
             "nothing by more than luck."
         )
     found += [f"Fold {f.fold.index + 1}, regime model: {f.state.regime.note}" for f in judged if f.state.regime.note]
-    found += [f"Fold {f.fold.index + 1}, selection: {f.selection.note}" for f in judged if f.selection.note]
+    found += [
+        f"Fold {f.fold.index + 1}, selection: {f.selection.note}"
+        for f in judged
+        if f.selection.method == "fallback"
+    ]
     if settings.broker.headline != "pessimistic":
         found.append(f"The headline rests on {settings.broker.headline} fills, kinder than the default.")
     return found

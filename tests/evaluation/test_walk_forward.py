@@ -47,6 +47,7 @@ def test_no_fold_lets_a_training_label_reach_its_test(
         scheme=scheme,
         n_folds=n_folds,
         min_train_sessions=least,
+        min_train_share=0.0,
         warmup_sessions=warmup,
         purge_bars=purge,
         embargo_bars=embargo,

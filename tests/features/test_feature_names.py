@@ -51,6 +51,19 @@ def test_each_source_makes_the_expected_number_computable(plan, expected, level,
         assert found == set(expected["bars"])
 
 
+def test_bars_only_option_names_groups_that_stand_alone(root, expected):
+    folder = root / "conf" / "features"
+    option = yaml.safe_load((folder / "bars_only.yaml").read_text(encoding="utf-8"))
+    chosen = [next(iter(line.values())) for line in option["defaults"] if isinstance(line, dict)]
+    groups = {
+        name: yaml.safe_load((folder / "group" / f"{name}.yaml").read_text(encoding="utf-8"))
+        for name in chosen
+    }
+    plan = compile_plan(expand(groups), MARKET, bar_minutes=1, session_minutes=1380)
+    assert sorted(plan.names) == sorted(expected["bars"])
+    assert option["expected_count"] == len(plan.names) == 117
+
+
 def test_every_group_file_fits_on_a_page(root):
     for path in (root / "conf" / "features" / "group").glob("*.yaml"):
         assert len(path.read_text(encoding="utf-8").splitlines()) <= 25, path.name

@@ -192,6 +192,33 @@ def test_microprice_table_is_antisymmetric_and_zero_where_nothing_was_seen(fitte
     table = fitted.params["microprice_stoikov_adj"].reshape(4, 10)
     np.testing.assert_allclose(table, -table[:, ::-1], atol=1e-12)
     assert np.abs(table).max() <= 1
+    assert np.abs(table[0]).max() > 0
+
+
+def test_microprice_leans_up_where_a_heavy_bid_is_followed_by_rises(plan, values, features):
+    pulled = values.copy()
+    heavy = pulled[:, INDEX["dom.bid_sz_1"]] > pulled[:, INDEX["dom.ask_sz_1"]]
+    move = np.where(heavy, 1.0, -1.0) * (generator(9, "tests", "lean").random(len(values)) < 0.4)
+    pulled[:, INDEX["dom.bid_px_1"]] = 20000 + np.concatenate([[0.0], np.cumsum(move)[:-1]])
+    pulled[:, INDEX["dom.ask_px_1"]] = pulled[:, INDEX["dom.bid_px_1"]] + 1
+    table = fit(plan, pulled, features, slice(0, 4800)).params["microprice_stoikov_adj"].reshape(4, 10)
+    # Sizes are drawn anew each bar, so a step is worth 0.4 ticks towards the heavy side; what comes after it
+    # adds nothing on average.
+    np.testing.assert_allclose(table[0, 6:], 0.4, atol=0.12)
+    np.testing.assert_allclose(table[0, :4], -0.4, atol=0.12)
+
+
+def test_rarely_seen_book_states_keep_no_adjustment(plan, values, features):
+    from mia.features.fitted.microprice import MIN_VISITS
+
+    wide = values.copy()
+    rare = np.arange(100, 100 + 20 * SESSION_MINUTES, SESSION_MINUTES)
+    wide[:, INDEX["dom.ask_px_1"]] = wide[:, INDEX["dom.bid_px_1"]] + 1
+    wide[rare, INDEX["dom.ask_px_1"]] += 3
+    assert len(rare) < MIN_VISITS / 2
+    table = fit(plan, wide, features, slice(0, 4800)).params["microprice_stoikov_adj"].reshape(4, 10)
+    assert (table[1:] == 0).all()
+    assert np.abs(table[0]).max() > 0
 
 
 def simulate_hawkes(rng, mu, alpha, bars):

@@ -1,4 +1,4 @@
-"""The model view: frozen on the train rows, bounded, neutral where missing, the same bits in batch and live."""
+"""The model view: frozen on the train rows, bounded, neutral where missing, batch equal to live."""
 
 import json
 

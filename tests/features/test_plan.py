@@ -17,7 +17,7 @@ def group(specs, family="bench"):
     return {"bench": {"family": family, "specs": specs}}
 
 
-# 117 (47) with bars and calendar, 200 (83) with trades and depth: the counts of columns and of the static fallback.
+# Columns and members of the static fallback: 117 (47) with bars and calendar, 200 (83) with trades and depth.
 @pytest.mark.parametrize(
     ("name", "columns", "fallback"), [("bars_only", 117, 47), ("bars_trades_depth", 200, 83)]
 )

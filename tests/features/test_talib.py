@@ -1,4 +1,4 @@
-"""Every column that names a TA-Lib function is compared with it; a new such column without an oracle fails."""
+"""Every column that names a TA-Lib function is compared with it; one without an oracle here fails."""
 
 import numpy as np
 import pytest

@@ -19,6 +19,7 @@ SETTINGS = HmmSettings(
     inputs=("vol", "efficiency"),
     trend_input="efficiency",
     trend_rule="level",
+    trend_margin=0.25,
     starts=4,
     start_jitter=0.5,
     start_iterations=8,

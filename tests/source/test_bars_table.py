@@ -40,13 +40,16 @@ def test_what_was_written_comes_back_bit_for_bit(bars, tmp_path):
     assert (again.market, again.bar_minutes) == ("ES", 1)
 
 
-def test_single_precision_touches_only_fractions(bars, tmp_path):
-    again = table.read(table.write(bars, tmp_path / "bars.parquet", single=True))
+def test_fewer_bits_touch_only_fractions_and_make_a_smaller_file(bars, tmp_path):
+    exact = table.write(bars, tmp_path / "exact.parquet")
+    packed = table.write(bars, tmp_path / "bars.parquet", bits=12)
+    assert packed.stat().st_size < exact.stat().st_size
+    again = table.read(packed)
     whole = [
         INDEX[n] for n in ("bar.close", "bar.volume", "dom.ofi_1", "qot.mid", "trd.pv2", "dom.bid_px_10")
     ]
     assert again.values[:, whole].tobytes() == bars.values[:, whole].tobytes()
-    assert again.column("trd.hawkes_all") == pytest.approx(bars.column("trd.hawkes_all"), rel=1e-7)
+    assert again.column("trd.hawkes_all") == pytest.approx(bars.column("trd.hawkes_all"), rel=2**-12)
 
 
 def test_only_series_that_hold_something_are_stored_and_time_is_utc(bars, tmp_path):

@@ -12,6 +12,8 @@ MIN_STEPS = 500
 LARGEST_MOVE = 1.0
 """Published mid moves are +-1/2 and +-1 tick; between bars the mid jumps further: it counts as one tick."""
 TERMS = 6
+MIN_VISITS = 100
+"""States seen less often keep the adjustment 0: a handful of moves would look like certainty."""
 
 
 def microprice_table(node: Node, fold: Fold) -> Array:
@@ -36,12 +38,11 @@ def microprice_table(node: Node, fold: Fold) -> Array:
     before, after = row[at] * bins + column[at], row[at + 1] * bins + column[at + 1]
     mirror = np.arange(widest)[:, None] * bins + np.arange(bins)[::-1]
     mirror = mirror.ravel()
-    return table_from_steps(
-        np.concatenate([before, mirror[before]]),
-        np.concatenate([after, mirror[after]]),
-        np.concatenate([move, -move]),
-        bins * widest,
-    )
+    both_before, both_after = np.concatenate([before, mirror[before]]), np.concatenate([after, mirror[after]])
+    known = np.bincount(both_before, minlength=bins * widest) >= MIN_VISITS
+    keep = known[both_before] & known[both_after]
+    moves = np.concatenate([move, -move])
+    return table_from_steps(both_before[keep], both_after[keep], moves[keep], bins * widest)
 
 
 def table_from_steps(before: Array, after: Array, move: Array, states: int) -> Array:

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (all operators share one signature)
 """Operators of plain arithmetic on one or two series: take, sub, product, ratio, differences, ranks."""
 
 import math

@@ -74,7 +74,7 @@ VWAP = Operator(
 
 @inner
 def swing_confirm(s, o, price, high):
-    """Record a confirmed swing: its level, and whether it is above (+1) or below (-1) the last of its kind."""
+    """Record a confirmed swing: its level, and whether it is above (+1) or below (-1) the last such."""
     level = o + 3 if high else o + 4
     known = o + 5 if high else o + 6
     if s[known] > 0.0:

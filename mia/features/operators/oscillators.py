@@ -10,7 +10,7 @@ from mia.features.operators.window import inner, ring_clear, ring_get, ring_mean
 
 @inner
 def channel_position_step(v, x, i, s, o, p, q):
-    """Where the close lies between the lowest low and highest high of n bars: 0 bottom, `scale` top, middle if flat."""
+    """Where the close lies between lowest low and highest high of n bars: 0 to `scale`, middle if flat."""
     n, scale = int(p[q]), p[q + 1]
     high, low, close, second = v[x[i]], v[x[i + 1]], v[x[i + 2]], o + int(p[q]) + 2
     if high != high or low != low or close != close:

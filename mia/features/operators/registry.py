@@ -1,7 +1,7 @@
 """What an operator is, and the table of all of them: the plan compiles names into opcodes with it.
 
-An operator is one small compiled function `step(v, x, i, s, o, p, q) -> float64` that reads one row and its own
-state; opcodes 0-99 live in `price_dispatch`, 100-199 in `flow_dispatch`.
+An operator is one small compiled function `step(v, x, i, s, o, p, q) -> float64` that reads one row and
+its own state; opcodes 0-99 live in `price_dispatch`, 100-199 in `flow_dispatch`.
 """
 
 from collections.abc import Callable, Mapping
@@ -67,7 +67,8 @@ class Operator:
     step : compiled function `step(v, x, i, s, o, p, q) -> float64`
     params : its scalar parameters, in the order of p[q], p[q + 1], ...
     inputs : how many inputs it takes; 0 means one or more (declare `n_inputs` to learn how many)
-    state : number of float64 of state, from (parameters by name, number of inputs); all zero means "nothing seen"
+    state : number of float64 of state, from (parameters by name, number of inputs); all zero means
+        "nothing seen"
     fitted : length of a block of train-fold-fitted numbers that follows the scalars in p, or None.
         The block is NaN until `Plan.with_parameters` fills it.
     """
@@ -88,7 +89,8 @@ class Operator:
         for key in given:
             if key not in known:
                 raise ConfigurationError(
-                    f"{where}: operator {self.name} has no parameter {key!r}; it takes {sorted(known) or 'none'}"
+                    f"{where}: operator {self.name} has no parameter {key!r}; "
+                    f"it takes {', '.join(sorted(known)) or 'none'}"
                 )
         resolved: dict[str, float] = {}
         for param in self.params:
@@ -126,7 +128,8 @@ def operators() -> dict[str, Operator]:
         for operator in members:
             if operator.name in table or operator.opcode in opcodes or operator.opcode not in allowed:
                 raise ConfigurationError(
-                    f"operator {operator.name}: name or opcode {operator.opcode} is taken or out of range; renumber it"
+                    f"operator {operator.name}: name or opcode {operator.opcode} is taken or out of range; "
+                    "renumber it"
                 )
             table[operator.name] = operator
             opcodes.add(operator.opcode)

@@ -1,4 +1,4 @@
-"""Operators that fit a line or a correlation to a window, always from the window itself, never by updating sums."""
+"""Operators that fit a line or a correlation to a window, from the window itself: sums cannot drift."""
 
 import math
 

@@ -36,9 +36,9 @@ def _scatter(s, scratch, m, center, robust):
 
 @inner
 def seasonal_z(s, o, n_slots, depth, m, value, robust, clip):
-    """Distance of `value` from the m numbers `slot_load` left in the scratch, in standard deviations, clipped.
+    """Distance of `value` from the m numbers `slot_load` left in the scratch [deviations], clipped.
 
-    robust: median and MAD (where half of the history is one value, the mean absolute deviation); else mean and sd.
+    robust: median and MAD (mean absolute deviation where half of the history is one value); else mean and sd.
     A history without any scatter gives 0 for its own value and +-clip for any other.
     """
     scratch = o + n_slots * (depth + 3)
@@ -106,9 +106,10 @@ SMALLEST_FACTOR = 0.1
 
 @inner
 def _day_factors(s, o, n_slots, depth, least, session):
-    """Median true range per slot over prior sessions by the median over slots; slots without history copy a neighbour.
+    """Median true range per slot over prior sessions, relative to the median over slots.
 
-    Fixed once per session: the factor of the next minute is then known at any minute.
+    Slots without history copy a neighbour. Fixed once per session, so that the factor of the next minute is
+    known at any minute.
     """
     factors, scratch, memory = o + _FACTORS, o + _FACTORS + n_slots, o + _FACTORS + 2 * n_slots
     known, last = 0, -1.0
@@ -133,7 +134,7 @@ def _day_factors(s, o, n_slots, depth, least, session):
 
 @inner
 def two_speed(fast, slow):
-    """Slow average, giving way to the fast one as that runs up to 50 % above it: quick to rise, slow to fall."""
+    """Slow average, giving way to the fast one as that runs up to 50 % above it: up fast, down slowly."""
     if slow <= 0.0:
         return 0.0
     weight = min(1.0, max(0.0, (fast / slow - 1.0) / 0.5))
@@ -142,10 +143,11 @@ def two_speed(fast, slow):
 
 @inner
 def atr_dynamic_step(v, x, i, s, o, p, q):
-    """Average true range for the next bar [ticks], by time of day, quick to rise and slow to fall, never below a floor.
+    """Average true range expected of the next bar [ticks]: by time of day, up fast, down slowly, floored.
 
-    True ranges are divided by the day factor of their slot, smoothed at two speeds, and multiplied by the factor of
-    the next slot. Inputs high, low, close, session, slot. NaN until `slow` bars after `min_sessions` sessions.
+    True ranges are divided by the day factor of their slot, smoothed at two speeds, and multiplied by the
+    factor of the next slot. Inputs high, low, close, session, slot. NaN until `n_slow` bars after
+    `min_sessions` sessions.
     """
     n_fast, n_slow, depth, least = int(p[q]), int(p[q + 1]), int(p[q + 2]), int(p[q + 3])
     floor_ticks, n_slots = p[q + 4], int(p[q + 5])

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG001  (all operators share one signature)
 """Operators that know where a session begins: running sums, levels, daily range. Missing bars are skipped."""
 
 import numpy as np
@@ -13,16 +14,15 @@ from mia.features.operators.window import inner
 def session_cumsum_step(v, x, i, s, o, p, q):
     """Sum since the session began, or since regular hours began (then NaN outside them).
 
-    Inputs value, cal.first[, cal.rth]. A missing value adds nothing. State [sum, was within regular hours].
+    Inputs value, cal.first[, cal.rth]. A missing value adds nothing. State [sum].
     """
     anchor, count = int(p[q]), int(p[q + 1])
     value = v[x[i]]
     if v[x[i + 1]] == 1.0:
-        s[o], s[o + 1] = 0.0, 0.0
-    if anchor == 1 and count > 2:
-        if v[x[i + 2]] != 1.0:
-            s[o], s[o + 1] = 0.0, 0.0
-            return np.nan
+        s[o] = 0.0
+    if anchor == 1 and count > 2 and v[x[i + 2]] != 1.0:
+        s[o] = 0.0
+        return np.nan
     if value == value:
         s[o] += value
         return s[o]
@@ -139,8 +139,9 @@ def _see_bar(s, o, high, low, first, close, rth, rth_minute):
 def session_level_step(v, x, i, s, o, p, q):
     """A price level of this or the prior session [ticks], by `which`.
 
-    Inputs high, low, open, close, session, first, rth, rth_minute. Levels of regular hours exist from their first
-    bar on, the opening range from minute 30 on, the overnight range grows until regular hours and then stands.
+    Inputs high, low, open, close, session, first, rth, rth_minute. Levels of regular hours exist from their
+    first bar on, the opening range from minute 30 on, the overnight range grows until regular hours and then
+    stands.
     """
     which, session, rth_minute = int(p[q]), v[x[i + 4]], v[x[i + 7]]
     high, low, first, close = v[x[i]], v[x[i + 1]], v[x[i + 2]], v[x[i + 3]]
@@ -189,7 +190,7 @@ OPERATORS = (
         step=session_cumsum_step,
         inputs=0,
         params=(Param(name="anchor", default="session", choices=("session", "rth")), Param(name="n_inputs")),
-        state=state_of(2),
+        state=state_of(1),
     ),
     Operator(name="session_last", opcode=71, step=session_last_step, inputs=2, state=state_of(5)),
     Operator(name="range_so_far", opcode=72, step=range_so_far_step, inputs=3, state=state_of(3)),

@@ -84,7 +84,7 @@ def atr_step(v, x, i, s, o, p, q):
 
 @inner
 def rsi_step(v, x, i, s, o, p, q):
-    """Relative strength index 0..100 over n bars; 50 if nothing moved. State [seen, previous, gains, losses]."""
+    """Relative strength index 0..100 over n bars; 50 if nothing moved. State [seen, last, gains, losses]."""
     n = int(p[q])
     value = v[x[i]]
     if value != value:
@@ -151,7 +151,7 @@ def dmi_step(v, x, i, s, o, p, q):
 def macd_step(v, x, i, s, o, p, q):
     """Fast minus slow exponential average, its signal average, or their difference.
 
-    Both averages are seeded on the bar that completes the slow one, and all three outputs begin with the signal.
+    Both averages are seeded on the bar that completes the slow one; all three outputs begin with the signal.
     State [bars seen, fast (2), slow (2), signal (2)].
     """
     fast, slow, signal, out = int(p[q]), int(p[q + 1]), int(p[q + 2]), int(p[q + 3])
@@ -176,9 +176,10 @@ def macd_step(v, x, i, s, o, p, q):
 
 @inner
 def keltner_step(v, x, i, s, o, p, q):
-    """Position of the close in the channel EMA(n) +- mult x ATR(atr_n), 0 middle, +-1 edges; or its relative width.
+    """Position of the close in the channel EMA(n) +- mult x ATR(atr_n), or the relative width of the channel.
 
-    Width = 2 x mult x ATR / EMA. NaN if the range is 0. Inputs high, low, close.
+    0 is the middle, +-1 are the edges. Width = 2 x mult x ATR / EMA. NaN if the range is 0.
+    Inputs high, low, close.
     """
     n, atr_n, mult, out = int(p[q]), int(p[q + 1]), p[q + 2], int(p[q + 3])
     close = v[x[i + 2]]

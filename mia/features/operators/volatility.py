@@ -42,7 +42,7 @@ def range_vol_step(v, x, i, s, o, p, q):
 
 @inner
 def _ewma(s, o, decay, seen_needed, value):
-    """Exponentially weighted mean of squares, weights normalised so that it needs no seed; variance per bar."""
+    """Exponentially weighted mean of squares, per bar; weights are normalised, so it needs no seed."""
     s[o] += 1.0
     s[o + 1] = decay * s[o + 1] + value * value
     s[o + 2] = decay * s[o + 2] + 1.0
@@ -117,7 +117,7 @@ def deviation_step(v, x, i, s, o, p, q):
 def yang_zhang_step(v, x, i, s, o, p, q):
     """Annualised Yang-Zhang volatility of the last n completed sessions; open, high, low, close, session.
 
-    State [session + 1, open, high, low, close, previous close, rings of overnight, open-close, Rogers-Satchell].
+    State [session + 1, open, high, low, close, previous close, rings of the three parts].
     """
     n, session = int(p[q]), v[x[i + 4]]
     first, high, low, close = v[x[i]], v[x[i + 1]], v[x[i + 2]], v[x[i + 3]]
@@ -146,9 +146,10 @@ def yang_zhang_step(v, x, i, s, o, p, q):
 def har_step(v, x, i, s, o, p, q):
     """Log realised variance per session over completed sessions, or the HAR forecast of the next one.
 
-    Inputs open, close, session. A session's variance is the sum of squared log moves from its first open through
-    all its closes (no overnight gap); sessions with less than half of their bars do not count. level: log of the
-    mean over `days` sessions. forecast: annualised volatility from the fitted [b0, b_day, b_week, b_month, s2].
+    Inputs open, close, session. A session's variance is the sum of squared log moves from its first open
+    through all its closes (no overnight gap); sessions with less than half of their bars do not count.
+    level: log of the mean over `days` sessions. forecast: annualised volatility from the fitted
+    [b0, b_day, b_week, b_month, s2].
     State [session + 1, previous close, sum, bars, ring]. Source: Corsi (2009).
     """
     out, days, n_slots = int(p[q]), int(p[q + 1]), p[q + 2]

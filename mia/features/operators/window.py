@@ -1,13 +1,13 @@
 """Ring buffers and seasonal memory inside the flat state array; used by the operators only.
 
-Ring of n values at s[o:]: s[o] = values held, s[o + 1] = position of the next write, s[o + 2 : o + 2 + n] = values.
+Ring of n values at s[o:]: s[o] = values held, s[o + 1] = position of the next write, then the n values.
 """
 
 import numpy as np
 from numba import njit
 
 inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Decorator of every function called by compiled code only: numpy's division, no wrappers to compile for Python."""
+"""For functions called by compiled code only: numpy's division, and no wrappers for Python to compile."""
 
 
 @inner
@@ -73,7 +73,7 @@ def slot_size(n_slots: float, depth: float) -> int:
 
 @inner
 def slot_load(s, o, n_slots, depth, slot, session):
-    """Copy the values of `slot` of sessions strictly before `session` to the scratch, sorted; returns how many."""
+    """Copy the values `slot` had in sessions before `session` to the scratch, sorted; returns how many."""
     base = o + slot * (depth + 3)
     scratch = o + n_slots * (depth + 3)
     held = int(s[base])
@@ -92,7 +92,7 @@ def slot_load(s, o, n_slots, depth, slot, session):
 
 
 @inner
-def slot_store(s, o, n_slots, depth, slot, session, value):
+def slot_store(s, o, n_slots, depth, slot, session, value):  # noqa: ARG001  (addressed like slot_load)
     """Remember one value for (slot, session); a second one of the same session replaces the first."""
     base = o + slot * (depth + 3)
     if s[base] > 0 and s[base + 2] == session + 1.0:
