@@ -59,8 +59,7 @@ class FilesSource:
         high = min(last, dt.date.fromisoformat(end)) if end else last
         if low > high:
             raise ConfigurationError(
-                f"source.start {start} and source.end {end} leave nothing: "
-                f"the files run from {first} to {last}"
+                f"source.start {start} and source.end {end} leave nothing: the files run from {first} to {last}"
             )
         return low, high
 
@@ -102,8 +101,7 @@ class FilesSource:
         )
         if failures and s.on_quality == "fail":
             raise DataError(
-                f"{s.path}: {'; '.join(failures)}; "
-                "mend the file, raise the limit or use source.on_quality=warn"
+                f"{s.path}: {'; '.join(failures)}; mend the file, raise the limit or use source.on_quality=warn"
             )
 
     def _wanted(self, sessions: Sessions, at: Array) -> Array:
@@ -121,9 +119,7 @@ class FilesSource:
             )
         return wanted
 
-    def _from_bars(
-        self, rows: CleanRows, sessions: Sessions
-    ) -> tuple[Bars, Array, list[Finding], dict[str, Any]]:
+    def _from_bars(self, rows: CleanRows, sessions: Sessions) -> tuple[Bars, Array, list[Finding], dict[str, Any]]:
         minutes = bar_length(rows.ts, self._settings)
         close = rows.ts
         if self._settings.content == "bars":
@@ -153,9 +149,7 @@ class FilesSource:
         ]
         return bars, rows.rolled[keep], found, {}
 
-    def _from_ticks(
-        self, rows: CleanRows, sessions: Sessions
-    ) -> tuple[Bars, Array, list[Finding], dict[str, Any]]:
+    def _from_ticks(self, rows: CleanRows, sessions: Sessions) -> tuple[Bars, Array, list[Finding], dict[str, Any]]:
         from mia.source.bars import BarFolder
 
         at = np.searchsorted(sessions.open_ns, rows.ts, side="right") - 1
@@ -175,9 +169,7 @@ class FilesSource:
         parts.append(folder.finish(final))
         values, ts = (np.concatenate(p) for p in zip(*parts, strict=True))
         if not len(ts):
-            raise DataError(
-                f"{self._settings.path} holds no trade inside the sessions; no bar can be made of quotes"
-            )
+            raise DataError(f"{self._settings.path} holds no trade inside the sessions; no bar can be made of quotes")
         measures: dict[str, Any] = dict(folder.counts())
         measures.update(self._forget(values, rows))
         bars = Bars(market=self._market.name, bar_minutes=minutes, ts=ts, available_at=ts, values=values)
@@ -192,9 +184,7 @@ class FilesSource:
         if np.all(rows.ts % 1_000_000_000 == 0):
             blank |= {"trd.through_volume", "trd.n_sweeps", "trd.runs_100ms", "qot.update_burst_p99"}
         if columns.size is None:
-            blank |= {
-                n for n in INDEX if n.startswith(("trd.max", "trd.large", "trd.size_bin", "trd.refill"))
-            }
+            blank |= {n for n in INDEX if n.startswith(("trd.max", "trd.large", "trd.size_bin", "trd.refill"))}
         if columns.bid is not None and columns.bid_size is None:
             blank |= {"trd.refill_volume", *DEPTH} - {"dom.bid_px_1", "dom.ask_px_1"}
         values[:, sorted(INDEX[n] for n in blank)] = np.nan
@@ -212,9 +202,7 @@ def bar_length(ts: Array, settings: FilesSettings) -> int:
     declared = settings.bar_minutes
     if not len(steps):
         if declared is None:
-            raise DataError(
-                f"{settings.path} has a single bar; declare its length, e.g. source.bar_minutes=1"
-            )
+            raise DataError(f"{settings.path} has a single bar; declare its length, e.g. source.bar_minutes=1")
         return declared
     common = int(steps[np.argmax(counts)])
     step = common if declared is None else declared * MINUTE_NS

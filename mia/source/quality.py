@@ -12,9 +12,7 @@ from mia.domain.sessions import Sessions
 Array = np.ndarray
 
 OUTLIER_SD = 20.0
-ROLL_JUMP = (
-    0.004  # a quarter's carry is near 1 % of an index; 0.4 % between two bars in a roll week is suspect
-)
+ROLL_JUMP = 0.004  # a quarter's carry is near 1 % of an index; 0.4 % between two bars in a roll week is suspect
 ROLL_DAYS = 8
 FULL_DAY_MINUTES = 1000  # in shorter sessions the night's move hides a roll
 HALT_MINUTES = 15

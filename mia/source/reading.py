@@ -37,9 +37,7 @@ def find_files(settings: FilesSettings, root: Path) -> list[Path]:
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if p.is_file() and _kind(p) is not None)
         if not found:
-            raise ConfigurationError(
-                f"source.path {settings.path} is a folder without .csv or .parquet files"
-            )
+            raise ConfigurationError(f"source.path {settings.path} is a folder without .csv or .parquet files")
         return found
     if any(c in str(path) for c in "*?["):
         anchor = Path(path.anchor)
@@ -83,9 +81,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError):
-        raise DataError(
-            f"{path.name} is no readable Parquet file (damaged or cut short); fetch it again"
-        ) from None
+        raise DataError(f"{path.name} is no readable Parquet file (damaged or cut short); fetch it again") from None
     _no_duplicates(table.column_names, path)
     return table.to_pandas(ignore_metadata=True)
 
@@ -101,13 +97,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
             raise DataError(f"{path.name} is empty; fetch it again or correct source.path")
         separator = max(",;\t|", key=sample.count)
         _no_duplicates([c.strip() for c in next(csv.reader([sample], delimiter=separator))], path)
-        frame = pd.read_csv(
-            path, sep=separator, skipinitialspace=True, encoding="utf-8-sig", low_memory=False
-        )
+        frame = pd.read_csv(path, sep=separator, skipinitialspace=True, encoding="utf-8-sig", low_memory=False)
     except (UnicodeError, gzip.BadGzipFile, EOFError, csv.Error):
-        raise DataError(
-            f"{path.name} is no text in UTF-8, so no CSV; correct source.path or convert it"
-        ) from None
+        raise DataError(f"{path.name} is no text in UTF-8, so no CSV; correct source.path or convert it") from None
     except pd.errors.ParserError as error:
         raise DataError(f"{path.name} is no regular CSV ({str(error).splitlines()[-1].strip()})") from None
     return frame.rename(columns=lambda name: str(name).strip())
@@ -200,9 +192,7 @@ def stamps_ns(frame: pd.DataFrame, settings: FilesSettings) -> tuple[Array, Arra
                 "source.timezone is not declared and the stamps name none; "
                 "add source.timezone=UTC or e.g. source.timezone=America/New_York"
             )
-        utc = column.dt.tz_localize(settings.timezone, ambiguous="NaT", nonexistent="NaT").dt.tz_convert(
-            "UTC"
-        )
+        utc = column.dt.tz_localize(settings.timezone, ambiguous="NaT", nonexistent="NaT").dt.tz_convert("UTC")
     bad = utc.isna().to_numpy()
     return utc.dt.as_unit("ns").astype("int64").where(~bad, 0).to_numpy(), bad
 

@@ -49,9 +49,7 @@ class CleanRows:
         good = ~self._bad(ts[order], columns)
         if not good.any():
             reasons = ", ".join(f"{f.count} with {f.name}" for f in self.findings if f.count)
-            raise DataError(
-                f"no row of {settings.path} can be used: {reasons}; correct the file or source.columns"
-            )
+            raise DataError(f"no row of {settings.path} can be used: {reasons}; correct the file or source.columns")
         self.ts = ts[order][good]
         self.side = side[good]
         self.columns = {n: c[good] for n, c in columns.items()}
@@ -159,9 +157,7 @@ class CleanRows:
         for name in PRICES:
             if name in self.columns:
                 self.columns[name] = self.columns[name] - shift
-        self.measures["roll jumps [ticks]"] = {
-            stamp(t): int(j) for t, j in zip(self.ts[at], jumps, strict=True)
-        }
+        self.measures["roll jumps [ticks]"] = {stamp(t): int(j) for t, j in zip(self.ts[at], jumps, strict=True)}
 
     def base_series(self) -> Array:
         """(N, WIDTH) float64 of bars, NaN where the file has nothing."""

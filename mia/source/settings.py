@@ -97,9 +97,7 @@ class FilesSettings:
     def __post_init__(self) -> None:
         self._check_choices()
         if not self.path:
-            raise ConfigurationError(
-                "source.path is not set; add source.path=FILE, a folder or a glob pattern"
-            )
+            raise ConfigurationError("source.path is not set; add source.path=FILE, a folder or a glob pattern")
         if not 0 < self.price_scale < float("inf"):
             raise ConfigurationError(
                 f"source.price_scale must be positive, was {self.price_scale:g}; 1 if the file holds points"
@@ -107,9 +105,7 @@ class FilesSettings:
         if self.bar_minutes is not None and self.bar_minutes < 1:
             raise ConfigurationError(f"source.bar_minutes must be at least 1, was {self.bar_minutes}")
         if self.content == "ticks" and self.bar_minutes is None:
-            raise ConfigurationError(
-                "source.bar_minutes must be declared for ticks, e.g. source.bar_minutes=1"
-            )
+            raise ConfigurationError("source.bar_minutes must be declared for ticks, e.g. source.bar_minutes=1")
         if self.content == "bars" and self.label is None:
             raise ConfigurationError(
                 "source.label is not declared; add source.label=open if a bar is stamped with the time it "
@@ -130,9 +126,7 @@ class FilesSettings:
         ):
             if getattr(self, field) not in choices:
                 wanted = ", ".join(str(c) for c in choices if c is not None)
-                raise ConfigurationError(
-                    f"source.{field} must be one of {wanted}, was {getattr(self, field)!r}"
-                )
+                raise ConfigurationError(f"source.{field} must be one of {wanted}, was {getattr(self, field)!r}")
 
     def _check_columns(self) -> None:
         needed = {"bars": ("open", "high", "low", "close"), "ticks": ("price",), "series": ()}[self.content]
@@ -146,9 +140,7 @@ class FilesSettings:
                 raise ConfigurationError(f"source.columns.{one} and {other} must be given together")
         for name in self.series:
             if name not in INDEX:
-                raise ConfigurationError(
-                    f"source.series: {name!r} is no base series; see mia/domain/series.py"
-                )
+                raise ConfigurationError(f"source.series: {name!r} is no base series; see mia/domain/series.py")
 
 
 def _check_zone(zone: str | None) -> None:

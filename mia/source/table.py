@@ -75,9 +75,7 @@ def read(path: Path) -> Bars:
     except (pa.ArrowException, OSError):
         raise DataError(f"{path} is no readable Parquet file; write it again with task=ingest") from None
     about = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items() if k != b"ARROW:schema"}
-    if not {"market", "bar_minutes", "sha256"} <= set(about) or not {"ts", "available_at"} <= set(
-        table.column_names
-    ):
+    if not {"market", "bar_minutes", "sha256"} <= set(about) or not {"ts", "available_at"} <= set(table.column_names):
         raise DataError(f"{path} is no table of bars written by mia; read it with source=files")
     unknown = [n for n in table.column_names if n not in INDEX and n not in _STAMPS]
     if unknown:

@@ -100,7 +100,8 @@ def _files(settings: RunSettings, watch: Watch) -> tuple[Bars, Sessions, Any, di
             settings.market, first - timedelta(days=4), last + timedelta(days=4), hours=source.hours, calendar=source.calendar
         )
         bars = reader.table(sessions)
-    return bars, sessions, reader.quality.table(), {"data": "files", "path": source.path}
+    made_by = "simulated" if source.simulated else "files"
+    return bars, sessions, reader.quality.table(), {"data": made_by, "path": source.path}
 
 
 def save(made: Ingested, target: Path) -> None:

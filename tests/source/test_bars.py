@@ -96,9 +96,7 @@ def market(seed: int, days: int = 7, per_day: int = 4000) -> np.ndarray:
 
 
 def test_bars_lie_on_the_grid_from_the_session_open_and_are_stamped_at_their_end():
-    rows, ts, _ = fold(
-        (5, TRADE, 100, 2, BUY), (65, TRADE, 103, 1, SELL), (70, TRADE, 99, 4, SELL), until=180
-    )
+    rows, ts, _ = fold((5, TRADE, 100, 2, BUY), (65, TRADE, 103, 1, SELL), (70, TRADE, 99, 4, SELL), until=180)
     assert ts.tolist() == [60 * SECOND, 120 * SECOND, 180 * SECOND]
     assert [get(rows, f"bar.{c}", 1) for c in ("open", "high", "low", "close", "volume")] == [
         103,
@@ -177,9 +175,7 @@ def test_a_stamp_running_backwards_is_counted_and_taken_as_the_latest():
 
 
 def test_bad_events_are_counted_and_change_nothing():
-    rows, _, folder = fold(
-        (1, TRADE, 100, 1, BUY), (2, TRADE, 90, 0, BUY), (3, DEPTH, 90, -1, BID), (4, 9, 0, 0, 0)
-    )
+    rows, _, folder = fold((1, TRADE, 100, 1, BUY), (2, TRADE, 90, 0, BUY), (3, DEPTH, 90, -1, BID), (4, 9, 0, 0, 0))
     assert folder.counts()["bad"] == 3
     assert get(rows, "bar.low") == 100
 
@@ -397,9 +393,7 @@ def test_the_realised_spread_of_a_late_trade_ignores_the_mid_after_the_close():
 def test_stacked_imbalances_compare_each_price_with_the_opposite_side_one_tick_away():
     buys = {100: 30, 101: 30, 102: 12, 103: 9}
     sells = {99: 10, 100: 10, 101: 4, 102: 1}
-    items = [(1, TRADE, p, v, BUY) for p, v in buys.items()] + [
-        (2, TRADE, p, v, SELL) for p, v in sells.items()
-    ]
+    items = [(1, TRADE, p, v, BUY) for p, v in buys.items()] + [(2, TRADE, p, v, SELL) for p, v in sells.items()]
     rows, _, _ = fold(*items)
     # 100: 30 >= 3x10 yes; 101: 30 >= 3x10 yes; 102: 12 >= 3x4 yes; 103: only 9 contracts
     assert get(rows, "trd.stack_buy") == 3
@@ -554,9 +548,7 @@ def test_the_snapshot_after_a_clear_is_no_order_flow():
 def test_levels_at_the_close_are_the_ten_best_occupied_prices():
     bids = {100 - 3 * k: 10 + k for k in range(13)}
     asks = {101 + 2 * k: 30 + k for k in range(4)}
-    items = [(0, DEPTH, p, s, BID) for p, s in bids.items()] + [
-        (0, DEPTH, p, s, ASK) for p, s in asks.items()
-    ]
+    items = [(0, DEPTH, p, s, BID) for p, s in bids.items()] + [(0, DEPTH, p, s, ASK) for p, s in asks.items()]
     rows, _, _ = fold(*items, (1, TRADE, 100, 1, BUY), (2, DEPTH, 97, 0, BID))
     left = sorted((p for p in bids if p != 97), reverse=True)[:10]
     assert [get(rows, f"dom.bid_px_{k}") for k in range(1, 11)] == left
@@ -648,9 +640,7 @@ def test_large_adds_cancelled_untouched_within_two_seconds_are_told_from_the_res
     touched = [(7210, DEPTH, 102, 30, ASK), (7210.5, TRADE, 102, 1, BUY), (7211, DEPTH, 102, 0, ASK)]
     slow = [(7220, DEPTH, 98, 30, BID), (7223, DEPTH, 98, 0, BID)]
     small = [(7230, DEPTH, 97, 1, BID), (7230.1, DEPTH, 97, 0, BID)]
-    rows, ts, _ = fold(
-        *first, *day(7200), (7201, TRADE, 101, 1, BUY), *flash, *touched, *slow, *small, until=7260
-    )
+    rows, ts, _ = fold(*first, *day(7200), (7201, TRADE, 101, 1, BUY), *flash, *touched, *slow, *small, until=7260)
     assert math.isnan(get(rows, "dom.large_cancel_bid", 0))
     last = len(ts) - 1
     assert get(rows, "dom.large_cancel_bid", last) == 30
@@ -693,9 +683,7 @@ def test_message_counts_rates_and_bursts():
 
 
 def test_best_quotes_alone_leave_deeper_columns_missing():
-    rows, _, _ = fold(
-        *SNAPSHOT, (1, TRADE, 20_001, 1, BUY), (2, DEPTH, 20_000, 0, BID), (2, DEPTH, 19_999, 4, BID)
-    )
+    rows, _, _ = fold(*SNAPSHOT, (1, TRADE, 20_001, 1, BUY), (2, DEPTH, 20_000, 0, BID), (2, DEPTH, 19_999, 4, BID))
     assert get(rows, "dom.bid_px_1") == 19_999
     for name in ("dom.bid_sz_2", "dom.ofi_2", "dom.depth_tw_2", "dom.bid_depth_tw_10", "dom.add_bid"):
         assert math.isnan(get(rows, name))
@@ -752,8 +740,7 @@ def test_order_flow_imbalance_agrees_with_the_formula_on_snapshots_after_each_me
                 if (side, level) in before and e["ts"] != snap:
                     was, was_size = before[side, level]
                     flow = side * (
-                        (size if side * (price - was) >= 0 else 0)
-                        - (was_size if side * (price - was) <= 0 else 0)
+                        (size if side * (price - was) >= 0 else 0) - (was_size if side * (price - was) <= 0 else 0)
                     )
                     key = (int(e["ts"]) // MINUTE, level)
                     sums[key] = sums.get(key, 0) + flow

@@ -45,9 +45,7 @@ def test_fewer_bits_touch_only_fractions_and_make_a_smaller_file(bars, tmp_path)
     packed = table.write(bars, tmp_path / "bars.parquet", bits=12)
     assert packed.stat().st_size < exact.stat().st_size
     again = table.read(packed)
-    whole = [
-        INDEX[n] for n in ("bar.close", "bar.volume", "dom.ofi_1", "qot.mid", "trd.pv2", "dom.bid_px_10")
-    ]
+    whole = [INDEX[n] for n in ("bar.close", "bar.volume", "dom.ofi_1", "qot.mid", "trd.pv2", "dom.bid_px_10")]
     assert again.values[:, whole].tobytes() == bars.values[:, whole].tobytes()
     assert again.column("trd.hawkes_all") == pytest.approx(bars.column("trd.hawkes_all"), rel=2**-12)
 

@@ -226,8 +226,7 @@ def test_prices_round_half_to_even(load):
     frame.loc[0, ["open", "high", "low", "close"]] = [5000.125, 5000.375, 5000.125, 5000.375]
     bars, source = load(frame, bar_minutes=1)
     assert (
-        bars.values[0, [INDEX[f"bar.{c}"] for c in ("open", "high", "low", "close")]].tolist()
-        == [20_000, 20_002] * 2
+        bars.values[0, [INDEX[f"bar.{c}"] for c in ("open", "high", "low", "close")]].tolist() == [20_000, 20_002] * 2
     )
     assert source.quality.count("off-tick prices") == 1
 
@@ -346,9 +345,7 @@ def test_ticks_of_two_sessions_do_not_share_a_book(load):
     later["ts"] += pd.Timedelta(days=1)
     both, _ = load(pd.concat([ticks(), later]), **TICKS, columns=QUOTED)
     alone, _ = load(later, **TICKS, columns=QUOTED)
-    depth = [
-        INDEX[n] for n in ("qot.mid", "dom.bid_sz_1", "dom.ofi_1", "dom.bid_depth_tw_1", "qot.n_updates")
-    ]
+    depth = [INDEX[n] for n in ("qot.mid", "dom.bid_sz_1", "dom.ofi_1", "dom.bid_depth_tw_1", "qot.n_updates")]
     assert both.values[-4:, depth].tobytes() == alone.values[:, depth].tobytes()
     assert len(both) == 60 + 4
 

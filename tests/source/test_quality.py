@@ -37,15 +37,10 @@ def sessions() -> Sessions:
 
 def clean(sessions: Sessions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     ts = np.concatenate(
-        [
-            np.arange(o + MINUTE, c + 1, MINUTE)
-            for o, c in zip(sessions.open_ns, sessions.close_ns, strict=True)
-        ]
+        [np.arange(o + MINUTE, c + 1, MINUTE) for o, c in zip(sessions.open_ns, sessions.close_ns, strict=True)]
     )
     close = 20_000 + np.cumsum(generator(1, "quality").integers(-3, 4, len(ts)))
-    ohlc = np.stack([np.concatenate([close[:1], close[:-1]]), close + 5, close - 5, close], axis=1).astype(
-        float
-    )
+    ohlc = np.stack([np.concatenate([close[:1], close[:-1]]), close + 5, close - 5, close], axis=1).astype(float)
     return ts, ohlc, np.full(len(ts), 10.0)
 
 
@@ -97,9 +92,7 @@ def test_outliers_are_returns_beyond_twenty_robust_deviations(sessions, market):
 
 def test_a_missing_and_a_short_session_are_named_by_their_trade_date(sessions, market):
     ts, ohlc, volume = clean(sessions)
-    keep = (sessions.index(ts) != 1) & ~(
-        (sessions.index(ts) == 2) & (ts > sessions.open_ns[2] + 100 * MINUTE)
-    )
+    keep = (sessions.index(ts) != 1) & ~((sessions.index(ts) == 2) & (ts > sessions.open_ns[2] + 100 * MINUTE))
     report = look(sessions, market, ts[keep], ohlc[keep], volume[keep])
     rows = {r["name"]: r for r in report.table()}
     assert rows["missing sessions"]["count"] == 1
@@ -159,9 +152,7 @@ def test_limits_name_what_passed_them_and_nothing_else():
 
 def test_the_report_survives_json():
     report = QualityReport(
-        findings=(
-            finding("gaps", np.array([False, True]), np.array([0, MINUTE]), "warning", what=np.array([7, 8])),
-        ),
+        findings=(finding("gaps", np.array([False, True]), np.array([0, MINUTE]), "warning", what=np.array([7, 8])),),
         measures={"rows read": 2},
     )
     again = json.loads(json.dumps(report.to_json()))
