@@ -1,4 +1,4 @@
-"""Packages conf/ into the wheel as mia/conf, so that an installed copy finds its menu; all else is in pyproject.toml."""
+"""Packages conf/ into the wheel as mia/conf, where an installed copy finds it; all else is in pyproject.toml."""
 
 from pathlib import Path
 

@@ -19,9 +19,7 @@ from mia.reward.pnl import PnlReward
 from mia.risk.limits import unlimited
 
 
-def train(
-    tape: Tape, terms: Terms, settings: PPOSettings, seed: int, progress: Progress = silent
-) -> TrainedPolicy:
+def train(tape: Tape, terms: Terms, settings: PPOSettings, seed: int, progress: Progress = silent) -> TrainedPolicy:
     """Learn on a training fold and choose a checkpoint on its last rows.
 
     Parameters, return value and errors are those of `mia.algo.qr_dqn.train`.

@@ -121,9 +121,7 @@ def quantile_huber_gradient(current: torch.Tensor, target: torch.Tensor, levels:
     return pulled.div_(-float(current.shape[0] * current.shape[1]))
 
 
-def train(
-    tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, progress: Progress = silent
-) -> TrainedPolicy:
+def train(tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, progress: Progress = silent) -> TrainedPolicy:
     """Learn on a training fold and choose a checkpoint on its last rows.
 
     Parameters
@@ -162,17 +160,13 @@ def train(
     return finished("qr_dqn", settings, seed, look, learned.bar_cents, seconds)
 
 
-def build(
-    tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, learned: Experience
-) -> CounterfactualQRDQN:
+def build(tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, learned: Experience) -> CounterfactualQRDQN:
     """Return the learner, ready for `learn`.
 
     The environment walks the recorded rows and is what Stable-Baselines3 counts steps by; the gradients come
     from the replay.
     """
-    env = TradingVecEnv(
-        tape, terms, unlimited(), PnlReward(scale_cents=learned.bar_cents), n_envs=1, seed=seed
-    )
+    env = TradingVecEnv(tape, terms, unlimited(), PnlReward(scale_cents=learned.bar_cents), n_envs=1, seed=seed)
     replay = {"experience": learned, "rng": generator(seed, "algo", "qr_dqn", "replay")}
     model = CounterfactualQRDQN(
         "MlpPolicy",

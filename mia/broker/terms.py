@@ -27,9 +27,7 @@ class Terms:
 
     def __post_init__(self) -> None:
         if int(self.tick_value_cents) != self.tick_value_cents or self.tick_value_cents < 1:
-            raise ConfigurationError(
-                f"terms: tick_value_cents must be whole and positive, was {self.tick_value_cents}"
-            )
+            raise ConfigurationError(f"terms: tick_value_cents must be whole and positive, was {self.tick_value_cents}")
         if int(self.side_cost_cents) != self.side_cost_cents or self.side_cost_cents < 0:
             raise ConfigurationError(
                 f"terms: side_cost_cents must be whole and not negative, was {self.side_cost_cents}; "

@@ -138,9 +138,7 @@ def _event_columns(ts: Array, trade_date: Array) -> dict[str, Array]:
     return out
 
 
-def _known_events(
-    now: Array, today: Array, ts: Array, day: Array, code: Array, rank: Array
-) -> dict[str, Array]:
+def _known_events(now: Array, today: Array, ts: Array, day: Array, code: Array, rank: Array) -> dict[str, Array]:
     major = ts[rank == 3]
     upcoming, past = _next(major, now), _last(major, now)
     out: dict[str, Array] = {

@@ -82,9 +82,7 @@ def _schedule(name: str, start: dt.date, end: dt.date) -> Any:
     """Table of market_open, market_close [UTC], indexed by trade date, with this house's corrections."""
     import pandas as pd
 
-    table = (
-        _calendar(name).schedule(start.isoformat(), end.isoformat())[["market_open", "market_close"]].copy()
-    )
+    table = _calendar(name).schedule(start.isoformat(), end.isoformat())[["market_open", "market_close"]].copy()
     table = table.drop([day for day in pd.to_datetime(_NOT_TRADED.get(name, ())) if day in table.index])
     for day, clock in _EARLY_CLOSE.get(name, {}).items():
         stamp = pd.Timestamp(day)

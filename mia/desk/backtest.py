@@ -167,9 +167,7 @@ def run_targets(
     return _run_wishes(tape, wishes, terms, kept, close_at_end)
 
 
-def run_policy(
-    tape: Tape, policy: DeskPolicy, terms: Terms, limits: Limits, *, close_at_end: bool = True
-) -> Track:
+def run_policy(tape: Tape, policy: DeskPolicy, terms: Terms, limits: Limits, *, close_at_end: bool = True) -> Track:
     """Return the track of a policy that sees the market part of each row and the position it then holds.
 
     A policy with a `table` is asked once for all rows and positions; another is asked row by row. Both take
@@ -189,8 +187,7 @@ def run_policy(
         targets = np.ascontiguousarray(policy.table(tape.obs, held / most), dtype=np.float64)
         if targets.shape != (len(tape), len(held)):
             raise DataError(
-                f"backtest {tape.market.name}: a policy's table must be ({len(tape)}, {len(held)}), "
-                f"was {targets.shape}"
+                f"backtest {tape.market.name}: a policy's table must be ({len(tape)}, {len(held)}), was {targets.shape}"
             )
         return _run_wishes(tape, _contracts_of(targets, most), terms, limits, close_at_end)
     rule = rules(terms, limits)

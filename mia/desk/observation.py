@@ -66,9 +66,7 @@ class ObservationTemplate:
     def __post_init__(self) -> None:
         unknown = sorted(set(self.selected) - set(self.view))
         if unknown:
-            raise ConfigurationError(
-                f"observation: selected feature {unknown[0]} is not in the view; select again"
-            )
+            raise ConfigurationError(f"observation: selected feature {unknown[0]} is not in the view; select again")
         if len(set(self.selected)) != len(self.selected) or len(set(self.view)) != len(self.view):
             raise ConfigurationError("observation: a feature is named twice; select again")
         if not 0 < self.clip < float("inf"):

@@ -63,9 +63,7 @@ class Tape:
         for field, dtype in _DTYPES.items():
             array = getattr(self, field)
             if array.dtype != dtype:
-                raise DataError(
-                    f"tape {name}: {field} must be {np.dtype(dtype).name}, was {array.dtype.name}"
-                )
+                raise DataError(f"tape {name}: {field} must be {np.dtype(dtype).name}, was {array.dtype.name}")
             if array.ndim != (2 if field in ("obs", "belief") else 1) or len(array) != rows:
                 raise DataError(f"tape {name}: {field} has shape {array.shape} but there are {rows} rows")
             if not array.flags.c_contiguous:
@@ -77,14 +75,10 @@ class Tape:
         lowest, highest = np.minimum(self.open, self.close), np.maximum(self.open, self.close)
         if np.any(self.low > lowest) or np.any(self.high < highest):
             row = int(np.argmax((self.low > lowest) | (self.high < highest)))
-            raise DataError(
-                f"tape {name}: row {row} opens or closes outside its high and low; repair the source"
-            )
+            raise DataError(f"tape {name}: row {row} opens or closes outside its high and low; repair the source")
         # A sum is finite exactly when no term is NaN or infinite: cheaper than a mask as large as `obs`.
         if not np.isfinite(self.obs.sum(dtype=np.float64)) or not np.isfinite(self.belief.sum()):
-            raise DataError(
-                f"tape {name}: obs and belief must be finite; missing values need a neutral value"
-            )
+            raise DataError(f"tape {name}: obs and belief must be finite; missing values need a neutral value")
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -97,14 +91,8 @@ class Tape:
     def slice(self, start: int, stop: int) -> "Tape":
         """Rows ``start`` to ``stop - 1`` as a tape of their own, sharing memory."""
         if not 0 <= start < stop <= len(self):
-            raise DataError(
-                f"tape {self.market.name}: rows {start} to {stop} lie outside its {len(self)} rows"
-            )
-        parts = {
-            field.name: getattr(self, field.name)[start:stop]
-            for field in fields(self)
-            if field.name in _DTYPES
-        }
+            raise DataError(f"tape {self.market.name}: rows {start} to {stop} lie outside its {len(self)} rows")
+        parts = {field.name: getattr(self, field.name)[start:stop] for field in fields(self) if field.name in _DTYPES}
         return replace(self, **parts)
 
 
@@ -113,16 +101,12 @@ def ticks(prices: Array, what: str) -> Array:
     whole = np.rint(prices)
     if not np.array_equal(whole, prices):  # NaN is unequal to itself, so missing prices are found as well
         row = int(np.argmax(whole != prices))
-        raise DataError(
-            f"{what}: row {row} holds {prices[row]:g}, not a whole number of ticks; repair the source"
-        )
+        raise DataError(f"{what}: row {row} holds {prices[row]:g}, not a whole number of ticks; repair the source")
     integers: Array = whole.astype(np.int64)
     return integers
 
 
-def from_bars(
-    market: Market, bars: Bars, *, must_flat: Array, may_enter: Array, obs: Array, belief: Array
-) -> Tape:
+def from_bars(market: Market, bars: Bars, *, must_flat: Array, may_enter: Array, obs: Array, belief: Array) -> Tape:
     """Return the tape of annotated `bars`; prices become whole ticks, sessions come from ``cal.session``."""
     columns = {
         name: ticks(bars.column(f"bar.{name}"), f"bars {bars.market} {name}")

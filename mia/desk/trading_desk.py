@@ -24,9 +24,7 @@ Array = np.ndarray
 
 _OPEN, _CLOSE = INDEX["bar.open"], INDEX["bar.close"]
 _SESSION, _SLOT = INDEX["cal.session"], INDEX["cal.slot"]
-_TO_CLOSE, _TO_RTH, _RTH = (
-    INDEX[f"cal.{name}"] for name in ("minutes_to_close", "minutes_to_rth_close", "rth")
-)
+_TO_CLOSE, _TO_RTH, _RTH = (INDEX[f"cal.{name}"] for name in ("minutes_to_close", "minutes_to_rth_close", "rth"))
 
 
 class Engine(Protocol):
@@ -126,9 +124,7 @@ class TradingDesk:
         session = _whole(row, _SESSION, "session")
         if self._seen > 0:
             new_session = session != self._session
-            advance(
-                self._account, self._target, self._close, open_ticks, close_ticks, new_session, self._rule
-            )
+            advance(self._account, self._target, self._close, open_ticks, close_ticks, new_session, self._rule)
         features = self._engine.step(row)
         view, masks = self._scaler.transform_row(features, int(row[_SLOT]))
         self._belief = self._regime.step(self._belief, regime_inputs(features, view, self._inputs))
@@ -158,9 +154,7 @@ def _columns(names: Sequence[str], wanted: Sequence[str], reader: str) -> Array:
     place = {name: i for i, name in enumerate(names)}
     for name in wanted:
         if name not in place:
-            raise ArtefactMismatch(
-                f"desk: the {reader} reads {name}, which the engine does not compute; refit it"
-            )
+            raise ArtefactMismatch(f"desk: the {reader} reads {name}, which the engine does not compute; refit it")
     return np.array([place[name] for name in wanted], dtype=np.int64)
 
 

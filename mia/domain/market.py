@@ -51,9 +51,7 @@ class Market:
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
-            raise ConfigurationError(
-                f"market name must be 1-8 capital letters or digits, was {self.name!r}"
-            )
+            raise ConfigurationError(f"market name must be 1-8 capital letters or digits, was {self.name!r}")
         for field in ("tick_size", "multiplier", "margin_initial", "margin_intraday", "round_step", "reference_price"):
             value = getattr(self, field)
             if not 0 < value < float("inf"):

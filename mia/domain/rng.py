@@ -12,4 +12,4 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     """
     digest = hashlib.sha256("/".join(names).encode()).digest()
     words = np.frombuffer(digest[:16], dtype=np.uint32)
-    return np.random.default_rng(np.random.SeedSequence([seed, *(int(w) for w in words)]))
+    return np.random.default_rng(np.random.SeedSequence([seed, *(int(w) for w in words)]))  # noqa: TID251 - the one place

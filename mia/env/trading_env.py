@@ -69,9 +69,7 @@ class TradingEnv(gymnasium.Env[Array, Any]):
         self._row = 0
         self._stop = 0
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Array, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Start an episode; ``options={"episode": i}`` chooses its span instead of drawing one."""
         super().reset(seed=seed)
         span = self.episodes.draw(self.np_random) if not options else int(options["episode"])

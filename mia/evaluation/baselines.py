@@ -246,18 +246,14 @@ def _ridge(view: Array, label: Array, threshold: float, settings: BaselineSettin
     standard = (rows - centre) / scale
     gram = standard.T @ standard / len(rows) + settings.ridge_penalty * np.eye(width)
     weights = np.linalg.solve(gram, standard.T @ (answer - answer.mean()) / len(rows))
-    return RidgeRule(
-        centre=centre, scale=scale, weights=weights, intercept=float(answer.mean()), threshold=threshold
-    )
+    return RidgeRule(centre=centre, scale=scale, weights=weights, intercept=float(answer.mean()), threshold=threshold)
 
 
 def _held(predicted: Array, threshold: float, must_flat: Array) -> Array:
     """Targets that enter beyond the threshold and stay until the prediction changes sign."""
     out = np.zeros(len(predicted), np.int64)
     side = 0
-    for t, (value, closing) in enumerate(
-        zip(predicted.tolist(), np.asarray(must_flat).tolist(), strict=True)
-    ):
+    for t, (value, closing) in enumerate(zip(predicted.tolist(), np.asarray(must_flat).tolist(), strict=True)):
         if closing:
             side = 0
         elif abs(value) > threshold:

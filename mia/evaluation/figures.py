@@ -111,9 +111,7 @@ def drawdown(ts: Array, series: Mapping[str, Array], policy: str | None = None) 
         below[name] = np.minimum.reduceat(fall, starts) / 100
     figure = _lines(labels(ts[_ends(starts, len(ts))]), below, policy)
     if policy in below:
-        figure.update_traces(
-            fill="tozeroy", fillcolor="rgba(11,95,165,0.14)", selector={"name": _safe(policy)}
-        )
+        figure.update_traces(fill="tozeroy", fillcolor="rgba(11,95,165,0.14)", selector={"name": _safe(policy)})
     figure.update_yaxes(title_text="below the peak [USD]", tickformat="$,.0f", rangemode="tozero")
     return figure
 
@@ -165,18 +163,13 @@ def price_detail(ts: Array, price: Array, fills: Mapping[str, Array], bars: int 
             mode="markers",
             name=word,
             marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 1, "color": "#ffffff"}},
-            customdata=np.column_stack(
-                (np.asarray(fills["contracts"])[pick], np.asarray(fills["cost_usd"])[pick])
-            ),
-            hovertemplate=word
-            + " %{customdata[0]:.0f} at %{y:,.2f}, cost %{customdata[1]:$,.2f}<extra></extra>",
+            customdata=np.column_stack((np.asarray(fills["contracts"])[pick], np.asarray(fills["cost_usd"])[pick])),
+            hovertemplate=word + " %{customdata[0]:.0f} at %{y:,.2f}, cost %{customdata[1]:$,.2f}<extra></extra>",
         )
     return figure
 
 
-def belief(
-    ts: Array, probabilities: Array, names: Sequence[str] = ("trend", "range", "defensive")
-) -> go.Figure:
+def belief(ts: Array, probabilities: Array, names: Sequence[str] = ("trend", "range", "defensive")) -> go.Figure:
     """Filtered regime probabilities as stacked areas.
 
     Parameters
@@ -230,9 +223,7 @@ def importance(names: Sequence[str], shap: Array, stability: Array, top: int = 3
         hovertemplate="%{y}: %{x:.4f}, chosen in %{customdata:.0%} of resamples<extra></extra>",
     )
     _house(figure)
-    figure.update_layout(
-        height=110 + 22 * len(order), showlegend=False, hovermode="closest", margin_t=16, bargap=0.35
-    )
+    figure.update_layout(height=110 + 22 * len(order), showlegend=False, hovermode="closest", margin_t=16, bargap=0.35)
     figure.update_xaxes(title_text="mean |SHAP|; faint = seldom chosen", showgrid=True, gridcolor=GRID)
     figure.update_yaxes(showgrid=False, automargin=True, tickfont={"size": 11}, dtick=1)
     return figure
@@ -267,14 +258,10 @@ def sharpe_intervals(metrics: Mapping[str, Mapping[str, object]], policy: str | 
                 "width": 0,
                 "color": given[name],
             },
-            hovertemplate="%{y}: %{x:.2f}"
-            + (f" ({low:.2f} to {high:.2f})" if error else "")
-            + "<extra></extra>",
+            hovertemplate="%{y}: %{x:.2f}" + (f" ({low:.2f} to {high:.2f})" if error else "") + "<extra></extra>",
         )
     _house(figure)
-    figure.update_layout(
-        height=110 + 30 * max(len(shown), 1), showlegend=False, hovermode="closest", margin_t=16
-    )
+    figure.update_layout(height=110 + 30 * max(len(shown), 1), showlegend=False, hovermode="closest", margin_t=16)
     figure.update_xaxes(
         title_text="Sharpe ratio, annual", zeroline=True, zerolinecolor=LINE, showgrid=True, gridcolor=GRID
     )
@@ -497,6 +484,4 @@ def _house(figure: go.Figure) -> None:
         title_font_size=12,
         fixedrange=False,
     )
-    figure.update_yaxes(
-        gridcolor=GRID, zerolinecolor=LINE, zeroline=False, title_standoff=8, title_font_size=12
-    )
+    figure.update_yaxes(gridcolor=GRID, zerolinecolor=LINE, zeroline=False, title_standoff=8, title_font_size=12)

@@ -57,9 +57,7 @@ class TrialLedger:
                 ledger.execute(statement)
             ledger.execute("COMMIT")
 
-    def begin(
-        self, *, market: str, algo: str, seed: int, config_digest: str, data_digest: str, started_at: str
-    ) -> int:
+    def begin(self, *, market: str, algo: str, seed: int, config_digest: str, data_digest: str, started_at: str) -> int:
         """Count a run that is about to train and return its number.
 
         Parameters

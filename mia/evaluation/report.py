@@ -137,17 +137,13 @@ class ReportContent:
             raise DataError(f"report: tone must be one of {', '.join(TONES)}, was {self.tone!r}")
         unknown = set(self.absent) - set(PARTS)
         if unknown:
-            raise DataError(
-                f"report: absent names unknown parts {sorted(unknown)}; known: {', '.join(PARTS)}"
-            )
+            raise DataError(f"report: absent names unknown parts {sorted(unknown)}; known: {', '.join(PARTS)}")
         rows = None if self.ts is None else len(self.ts)
         aligned = {f"equity_cents[{name}]": values for name, values in self.equity_cents.items()}
         aligned |= {"price_ticks": self.price_ticks, "belief": self.belief}
         for name, values in aligned.items():
             if values is not None and len(values) != rows:
-                raise DataError(
-                    f"report: {name} has {len(values)} rows but ts has {rows}; pass aligned arrays"
-                )
+                raise DataError(f"report: {name} has {len(values)} rows but ts has {rows}; pass aligned arrays")
 
 
 PARTS: dict[str, tuple[str, str, str]] = {
@@ -280,9 +276,7 @@ def render(content: ReportContent) -> str:
         ),
         "folds": _rows_table(content.folds),
         "price": _price(content, drawn),
-        "belief": _charts(
-            drawn, {"belief": ("Probability of each regime", "averaged over each drawn stretch")}
-        ),
+        "belief": _charts(drawn, {"belief": ("Probability of each regime", "averaged over each drawn stretch")}),
         "importance": _charts(drawn, {"importance": (_importance_caption(content), "")}),
         "quantiles": _charts(
             drawn,
@@ -401,15 +395,12 @@ def _cards(content: ReportContent) -> str:
 
 def _card_rows(metrics: Metrics) -> str:
     keys = [key for key in formats.METRICS if key in metrics and key != "net_usd"]
-    rows = [
-        (formats.METRICS[key][0], formats.metric(metrics, key), key in SAME_FOR_ALL_FILLS) for key in keys
-    ]
+    rows = [(formats.METRICS[key][0], formats.metric(metrics, key), key in SAME_FOR_ALL_FILLS) for key in keys]
     if "sharpe" in metrics:
         rows.append(("To tell from luck", _years_needed(metrics["sharpe"]), False))
     mark = {True: ' class="same"', False: ""}
     return "".join(
-        f"<dt{mark[same]}>{_esc(label)}</dt><dd{mark[same]}>{_number(text)}</dd>"
-        for label, text, same in rows
+        f"<dt{mark[same]}>{_esc(label)}</dt><dd{mark[same]}>{_number(text)}</dd>" for label, text, same in rows
     )
 
 
@@ -421,9 +412,7 @@ def _nav(sections: Mapping[str, str]) -> str:
 def _section(part: str, inner: str, content: ReportContent) -> str:
     heading, lede, why = PARTS[part]
     if inner:
-        return (
-            f'<section id="{part}"><h2>{_esc(heading)}</h2><p class="lede">{_esc(lede)}</p>{inner}</section>'
-        )
+        return f'<section id="{part}"><h2>{_esc(heading)}</h2><p class="lede">{_esc(lede)}</p>{inner}</section>'
     reason = content.absent.get(part, why)
     return (
         f'<section id="{part}"><h2>{_esc(heading)}</h2><p class="lede"></p>'
@@ -450,9 +439,7 @@ def _accounts(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:
 
     if not content.baselines:
         return ""
-    table = _metrics_table(
-        content.baselines, content.policy, colours(list(content.baselines), content.policy)
-    )
+    table = _metrics_table(content.baselines, content.policy, colours(list(content.baselines), content.policy))
     return table + _charts(drawn, {"sharpe": ("Sharpe ratio with its 95 % interval", "")})
 
 
@@ -488,8 +475,7 @@ def _statistics(content: ReportContent) -> str:
     if not content.statistics:
         return ""
     cells = "".join(
-        f"<div><dt>{_esc(label)}</dt><dd>{_value(value)}</dd></div>"
-        for label, value in content.statistics.items()
+        f"<div><dt>{_esc(label)}</dt><dd>{_value(value)}</dd></div>" for label, value in content.statistics.items()
     )
     return f'<dl class="stats">{cells}</dl>'
 
@@ -503,15 +489,10 @@ def _metrics_table(table: Mapping[str, Metrics], policy: str | None, swatches: M
     body = []
     for name in names:
         mark = (
-            f'<span class="swatch" style="background:var(--s-{swatches[name][1:]})"></span>'
-            if name in swatches
-            else ""
+            f'<span class="swatch" style="background:var(--s-{swatches[name][1:]})"></span>' if name in swatches else ""
         )
         cells = "".join(f"<td>{_number(formats.metric(table[name], key))}</td>" for key in keys)
-        body.append(
-            f'<tr{" class=main" if name == policy else ""}><th scope="row">{mark}{_esc(name)}</th>'
-            f"{cells}</tr>"
-        )
+        body.append(f'<tr{" class=main" if name == policy else ""}><th scope="row">{mark}{_esc(name)}</th>{cells}</tr>')
     return _table(f'<th scope="col" class="text">Account</th>{head}', "".join(body), "metrics")
 
 

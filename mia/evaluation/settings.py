@@ -43,10 +43,7 @@ class BaselineSettings:
 
     def __post_init__(self) -> None:
         option = "baselines"
-        if (
-            not self.sma_bar_minutes
-            or len({len(self.sma_bar_minutes), len(self.sma_fast), len(self.sma_slow)}) > 1
-        ):
+        if not self.sma_bar_minutes or len({len(self.sma_bar_minutes), len(self.sma_fast), len(self.sma_slow)}) > 1:
             _refuse(
                 option,
                 "sma_bar_minutes",
@@ -59,9 +56,7 @@ class BaselineSettings:
         if self.rsi_window < 2:
             _refuse(option, "rsi_window", self.rsi_window, "be at least 2 bars")
         if not 0 <= self.rsi_low < self.rsi_exit < self.rsi_high <= 100:
-            _refuse(
-                option, "rsi_exit", self.rsi_exit, "lie between rsi_low and rsi_high, all within 0 to 100"
-            )
+            _refuse(option, "rsi_exit", self.rsi_exit, "lie between rsi_low and rsi_high, all within 0 to 100")
         if not self.ridge_penalty > 0:
             _refuse(option, "ridge_penalty", self.ridge_penalty, "be positive")
         if self.ridge_horizon_bars < 1:

@@ -69,8 +69,7 @@ def judge(
     if figures["trades"] < settings.min_trades:
         return verdict(
             LUCK,
-            f"{made} with only {figures['trades']} sides: it almost stayed out, "
-            f"too little to tell from luck ({runs}).",
+            f"{made} with only {figures['trades']} sides: it almost stayed out, too little to tell from luck ({runs}).",
         )
     low, high = figures["sharpe_ci"]
     interval = f"its Sharpe interval [{low:.1f}, {high:.1f}]"
@@ -87,20 +86,14 @@ def judge(
             f"{made}; {interval} lies above zero, but with {runs} the deflated Sharpe ratio is "
             f"{dsr:.2f}, not above {settings.dsr_threshold:.2f}: this cannot be told from luck.",
         )
-    if comparison is not None and (
-        comparison.p_value >= settings.baseline_p or comparison.difference_usd <= 0
-    ):
+    if comparison is not None and (comparison.p_value >= settings.baseline_p or comparison.difference_usd <= 0):
         return verdict(
             LUCK,
             f"{made}; {interval} lies above zero, but its lead over "
             f"{_words(comparison.baseline)} ({_money(comparison.difference_usd)}, "
             f"p = {comparison.p_value:.2f}) cannot be told from luck ({runs}).",
         )
-    lead = (
-        ""
-        if comparison is None
-        else f", and it beats {_words(comparison.baseline)} (p = {comparison.p_value:.3f})"
-    )
+    lead = "" if comparison is None else f", and it beats {_words(comparison.baseline)} (p = {comparison.p_value:.3f})"
     return verdict(
         SKILL,
         f"{made}; {interval} lies above zero, the deflated Sharpe ratio is {dsr:.2f} with {runs}{lead}: "

@@ -51,9 +51,7 @@ def folds(session: Array, settings: EvaluationSettings) -> list[Fold]:
     session = np.asarray(session)
     if len(session) and np.any(np.diff(session) < 0):
         raise DataError("sessions must not decrease along the rows; sort the bars by time first")
-    starts = (
-        np.flatnonzero(np.diff(session, prepend=session[0] - 1)) if len(session) else np.zeros(0, np.int64)
-    )
+    starts = np.flatnonzero(np.diff(session, prepend=session[0] - 1)) if len(session) else np.zeros(0, np.int64)
     edges = np.append(starts, len(session))
     usable = len(starts) - settings.warmup_sessions
     train = max(settings.min_train_sessions, int(np.ceil(settings.min_train_share * usable)))
@@ -67,15 +65,10 @@ def folds(session: Array, settings: EvaluationSettings) -> list[Fold]:
             "evaluation.n_folds or evaluation.min_train_sessions"
         )
     first_test = len(starts) - length * settings.n_folds
-    return [
-        _fold(k, first_test + k * length, length, first_test, edges, settings)
-        for k in range(settings.n_folds)
-    ]
+    return [_fold(k, first_test + k * length, length, first_test, edges, settings) for k in range(settings.n_folds)]
 
 
-def _fold(
-    index: int, at: int, length: int, first_test: int, edges: Array, settings: EvaluationSettings
-) -> Fold:
+def _fold(index: int, at: int, length: int, first_test: int, edges: Array, settings: EvaluationSettings) -> Fold:
     """The fold whose test is the sessions at .. at + length."""
     begin = settings.warmup_sessions
     if settings.scheme == "rolling":

@@ -88,9 +88,7 @@ def expand(groups: Mapping[str, Mapping[str, Any]]) -> tuple[FeatureSpec, ...]:
         for template, line in content["specs"].items():
             for spec in _unroll(str(template), line, family):
                 if spec.name in specs:
-                    raise ConfigurationError(
-                        f"feature {spec.name}: declared twice; rename or delete one line"
-                    )
+                    raise ConfigurationError(f"feature {spec.name}: declared twice; rename or delete one line")
                 specs[spec.name] = spec
     if not specs:
         raise ConfigurationError("features: no line in any group; choose groups in conf/features")
@@ -106,14 +104,10 @@ def _family(group: str, content: Mapping[str, Any]) -> str:
 def _unroll(template: str, line: Mapping[str, Any], family: str) -> Iterator[FeatureSpec]:
     """One spec per sweep value; without a sweep, one spec."""
     if not isinstance(line, Mapping):
-        raise ConfigurationError(
-            f"feature {template}: its line must be a mapping such as {{op: rsi, in: bar.close}}"
-        )
+        raise ConfigurationError(f"feature {template}: its line must be a mapping such as {{op: rsi, in: bar.close}}")
     unknown = set(line) - _KEYS
     if unknown:
-        raise ConfigurationError(
-            f"feature {template}: unknown key {sorted(unknown)[0]!r}; known are {sorted(_KEYS)}"
-        )
+        raise ConfigurationError(f"feature {template}: unknown key {sorted(unknown)[0]!r}; known are {sorted(_KEYS)}")
     values = line.get("k", [None])
     if "{k}" in template and values == [None]:
         raise ConfigurationError(f"feature {template}: has {{k}} but no sweep; add k: [..]")
@@ -146,14 +140,10 @@ def _spec(template: str, line: Mapping[str, Any], family: str, value: Any) -> Fe
         raise ConfigurationError(f"feature {name}: norm must be one of {', '.join(NORMS)}, was {norm!r}")
     warm = _number(line.get("warm", 1))
     if not isinstance(warm, (int, float)) or warm < 1 or warm != int(warm):
-        raise ConfigurationError(
-            f"feature {name}: warm must be a whole number of bars >= 1, was {line['warm']!r}"
-        )
+        raise ConfigurationError(f"feature {name}: warm must be a whole number of bars >= 1, was {line['warm']!r}")
     scale = line.get("scale", 1.0)
     if isinstance(scale, str) and scale not in SCALES:
-        raise ConfigurationError(
-            f"feature {name}: scale must be {', '.join(SCALES)} or a number, was {scale!r}"
-        )
+        raise ConfigurationError(f"feature {name}: scale must be {', '.join(SCALES)} or a number, was {scale!r}")
     return FeatureSpec(
         name=name,
         family=family,
@@ -180,9 +170,7 @@ def _flag(given: Any, value: Any) -> bool:
 
 def _range(name: str, given: Any) -> tuple[float | None, float | None]:
     if not isinstance(given, (list, tuple)) or len(given) != 2:
-        raise ConfigurationError(
-            f"feature {name}: range must be [low, high], null where unbounded, was {given!r}"
-        )
+        raise ConfigurationError(f"feature {name}: range must be [low, high], null where unbounded, was {given!r}")
     low, high = (None if item is None else float(item) for item in given)
     if low is not None and high is not None and not low < high:
         raise ConfigurationError(f"feature {name}: range must increase, was [{low:g}, {high:g}]")
@@ -222,11 +210,7 @@ def _number(given: Any) -> Any:
 
 
 def _evaluate(node: ast.expr) -> float:
-    if (
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, (int, float))
-        and not isinstance(node.value, bool)
-    ):
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
         return node.value
     if isinstance(node, ast.BinOp):
         return _SIGNS[type(node.op)](_evaluate(node.left), _evaluate(node.right))

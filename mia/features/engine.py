@@ -36,9 +36,7 @@ class FeatureEngine:
     @state.setter
     def state(self, snapshot: Array) -> None:
         if np.shape(snapshot) != self._state.shape:
-            raise DataError(
-                f"engine state: expected {self._state.shape}, got {np.shape(snapshot)}; replay the bars"
-            )
+            raise DataError(f"engine state: expected {self._state.shape}, got {np.shape(snapshot)}; replay the bars")
         self._state[:] = snapshot
 
     def step(self, row: Array) -> Array:

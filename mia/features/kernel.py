@@ -7,9 +7,7 @@ from mia.features.operators.price_dispatch import dispatch_price
 
 
 @njit(cache=True)
-def walk(
-    code, input_start, inputs, state_start, param_start, params, values, state, row, out_node, out_scale, out
-):
+def walk(code, input_start, inputs, state_start, param_start, params, values, state, row, out_node, out_scale, out):
     """Feed `values` (n, W) row by row through the nodes; changes `state` and `row`, fills `out` (n, C).
 
     `row` (W + N,) is scratch: the base series of the current bar, then the value of every node.

@@ -34,9 +34,7 @@ from mia.features.settings import ScalerSettings
 Array = np.ndarray
 
 MAD_TO_SD = 1.4826
-TAIL = (
-    0.005  # share of the train fold beyond the edges of an unbounded feature that is only mapped, not scaled
-)
+TAIL = 0.005  # share of the train fold beyond the edges of an unbounded feature that is only mapped, not scaled
 
 _KIND = {
     "z": LINEAR,
@@ -155,8 +153,7 @@ class Scaler:
         features = np.ascontiguousarray(features, dtype=np.float64)
         if features.ndim != 2 or features.shape[1] != len(self.columns):
             raise ArtefactMismatch(
-                f"scaler: made for {len(self.columns)} columns, got shape {features.shape}; "
-                "refit it with this plan"
+                f"scaler: made for {len(self.columns)} columns, got shape {features.shape}; refit it with this plan"
             )
         view = np.empty((len(features), len(self.names)))
         masks = np.empty((len(features), len(self.groups)))
@@ -217,9 +214,7 @@ class Scaler:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        if (
-            value.ndim == 2 and value.dtype == np.float64
-        ):  # may have no rows: keep the shape beside the numbers
+        if value.ndim == 2 and value.dtype == np.float64:  # may have no rows: keep the shape beside the numbers
             return [list(value.shape), value.ravel().tolist()]
         return value.tolist()
     return list(value) if isinstance(value, tuple) else value

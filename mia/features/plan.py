@@ -132,13 +132,10 @@ class Plan:
             span = self.node(name).fitted
             values = np.asarray(values, dtype=np.float64)
             if span is None:
-                raise ConfigurationError(
-                    f"feature {name}: has nothing to fit; fitted are {list(self.fitted_nodes)}"
-                )
+                raise ConfigurationError(f"feature {name}: has nothing to fit; fitted are {list(self.fitted_nodes)}")
             if values.shape != (span[1] - span[0],):
                 raise ConfigurationError(
-                    f"feature {name}: {span[1] - span[0]} fitted numbers expected, "
-                    f"got shape {values.shape}; refit"
+                    f"feature {name}: {span[1] - span[0]} fitted numbers expected, got shape {values.shape}; refit"
                 )
             params[slice(*span)] = values
         return replace(self, params=params)
@@ -151,9 +148,7 @@ class Plan:
         return digest.of_json([wiring, list(self.columns), arrays])
 
 
-def compile_plan(
-    specs: Sequence[FeatureSpec], market: Market, *, bar_minutes: float, session_minutes: float
-) -> Plan:
+def compile_plan(specs: Sequence[FeatureSpec], market: Market, *, bar_minutes: float, session_minutes: float) -> Plan:
     """Order, check and flatten the specs.
 
     Parameters
@@ -169,8 +164,7 @@ def compile_plan(
     """
     if not (0 < bar_minutes <= session_minutes):
         raise ConfigurationError(
-            f"features: bar_minutes {bar_minutes:g} must be positive and at most "
-            f"session_minutes {session_minutes:g}"
+            f"features: bar_minutes {bar_minutes:g} must be positive and at most session_minutes {session_minutes:g}"
         )
     n_slots = int(np.ceil(session_minutes / bar_minutes))
     environment = {
@@ -245,9 +239,7 @@ def _members(
         if by_name[name].published and by_name[name].family in wanted and need <= LEVELS[level]
     ]
     if not found:
-        raise ConfigurationError(
-            f"feature {spec.name}: no feature matches {item!r}; add the families' groups"
-        )
+        raise ConfigurationError(f"feature {spec.name}: no feature matches {item!r}; add the families' groups")
     rank = {name: at for at, name in enumerate(by_name)}
     return sorted(found, key=lambda ref: rank[ref[1:]])
 
@@ -304,9 +296,7 @@ def _flatten(
         spec = by_name[name]
         names = tuple(item.removeprefix("@") for item in wired[name])
         operator = _operator(spec, len(names))
-        scalars = operator.resolve(
-            dict(spec.params), {**environment, "n_inputs": float(len(names))}, f"feature {name}"
-        )
+        scalars = operator.resolve(dict(spec.params), {**environment, "n_inputs": float(len(names))}, f"feature {name}")
         code.append(operator.opcode)
         input_start.append(len(inputs))
         state_start.append(state_size)
@@ -321,9 +311,7 @@ def _flatten(
         nodes.append(Node(name=name, op=spec.op, inputs=names, params=scalars, sources=sources, fitted=span))
     published = tuple(spec for spec in by_name.values() if spec.published)
     if not published:
-        raise ConfigurationError(
-            "features: every line is internal (leading underscore); publish at least one"
-        )
+        raise ConfigurationError("features: every line is internal (leading underscore); publish at least one")
     names = tuple(spec.name for spec in published)
     service = tuple(name for name in SERVICE if name in by_name and name not in names)
     factor = {"tick": market.tick_size, "usd": market.tick_size * market.multiplier}
@@ -352,13 +340,10 @@ def _flatten(
 def _operator(spec: FeatureSpec, count: int) -> Operator:
     table = operators()
     if spec.op not in table:
-        raise ConfigurationError(
-            f"feature {spec.name}: unknown operator {spec.op!r}; known are {sorted(table)}"
-        )
+        raise ConfigurationError(f"feature {spec.name}: unknown operator {spec.op!r}; known are {sorted(table)}")
     operator = table[spec.op]
     if operator.inputs and operator.inputs != count:
         raise ConfigurationError(
-            f"feature {spec.name}: operator {spec.op} takes {operator.inputs} inputs, got {count}; "
-            "correct `in`"
+            f"feature {spec.name}: operator {spec.op} takes {operator.inputs} inputs, got {count}; correct `in`"
         )
     return operator

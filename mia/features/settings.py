@@ -50,9 +50,7 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         if not self.groups:
-            raise ConfigurationError(
-                f"features.groups is empty; conf/features/{self.name}.yaml must list groups"
-            )
+            raise ConfigurationError(f"features.groups is empty; conf/features/{self.name}.yaml must list groups")
 
     def check_count(self, count: int) -> None:
         """Refuse a catalogue that does not expand to the declared number of columns."""

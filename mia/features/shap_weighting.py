@@ -96,9 +96,7 @@ class Selection:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ArtefactMismatch(f"feature selection is not readable ({error}); select again") from error
         if selection.digest != stored:
-            raise ArtefactMismatch(
-                "feature selection was altered: its digest does not fit its list; select again"
-            )
+            raise ArtefactMismatch("feature selection was altered: its digest does not fit its list; select again")
         return selection
 
 
@@ -142,9 +140,7 @@ def select(
     """
     names = [spec.name for spec in specs]
     if view.ndim != 2 or view.shape[1] != len(names) or len({len(view), len(close_ticks), len(session)}) > 1:
-        raise DataError(
-            f"selection: view {view.shape} does not fit {len(names)} specs and {len(close_ticks)} closes"
-        )
+        raise DataError(f"selection: view {view.shape} does not fit {len(names)} specs and {len(close_ticks)} closes")
     mandatory = tuple(spec.name for spec in specs if spec.mandatory)
     data = np.asarray(view[train_rows], np.float64)
     common = {"mandatory": mandatory, "fitted_on": fitted_on}
@@ -282,14 +278,10 @@ def _runs(
     runs = []
     for block in blocks:
         valid = np.flatnonzero((session >= block[0]) & (session <= block[-1]))
-        rest = np.concatenate(
-            [np.arange(max(valid[0] - gap, 0)), np.arange(valid[-1] + 1 + gap, len(session))]
-        )
+        rest = np.concatenate([np.arange(max(valid[0] - gap, 0)), np.arange(valid[-1] + 1 + gap, len(session))])
         for _ in range(settings.bootstraps):
             rows = _resampled(rest, session, settings.max_rows, rng)
-            runs.append(
-                _fit_once(data, labels, rows, _thinned(valid, settings.max_rows // 3), groups, settings, rng)
-            )
+            runs.append(_fit_once(data, labels, rows, _thinned(valid, settings.max_rows // 3), groups, settings, rng))
     return runs
 
 
@@ -397,24 +389,18 @@ def _ranked(
 
 
 def _named_clusters(groups: Array, candidates: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    members = (
-        tuple(candidates[j] for j in np.flatnonzero(groups == g)) for g in range(int(groups.max()) + 1)
-    )
+    members = (tuple(candidates[j] for j in np.flatnonzero(groups == g)) for g in range(int(groups.max()) + 1))
     return tuple(group for group in members if len(group) > 1)
 
 
 def _note(kept: Sequence[str], significant: int, width: int, settings: SelectionSettings, wanted: int) -> str:
-    text = (
-        f"kept {len(kept)} of {width} available columns ({wanted} mandatory), {significant} beat the shadows"
-    )
+    text = f"kept {len(kept)} of {width} available columns ({wanted} mandatory), {significant} beat the shadows"
     if len(kept) < settings.top_k:
         text += f"; fewer than {settings.top_k} are available, so all are kept"
     return text
 
 
-def _whole(
-    names: Sequence[str], method: str, note: str, dropped: dict[str, str], common: dict[str, Any]
-) -> Selection:
+def _whole(names: Sequence[str], method: str, note: str, dropped: dict[str, str], common: dict[str, Any]) -> Selection:
     return Selection(
         names=tuple(names),
         method=method,
@@ -440,6 +426,4 @@ def _fallback(
     flagged = [s.name for s in specs if s.fallback and s.name not in dropped and s.name not in wanted]
     chosen = wanted | set(flagged[: max(settings.top_k - len(wanted), 0)])
     names = [spec.name for spec in specs if spec.name in chosen]
-    return _whole(
-        names, "fallback", f"static list of {len(names)} columns, because {problem}", dropped, common
-    )
+    return _whole(names, "fallback", f"static list of {len(names)} columns, because {problem}", dropped, common)

@@ -72,9 +72,7 @@ class RegimeModel:
         from mia.regime.forward_filter import step_into
 
         out = np.empty(len(self.startprob))
-        step_into(
-            np.ascontiguousarray(belief, np.float64), np.ascontiguousarray(x, np.float64), *self.kernel(), out
-        )
+        step_into(np.ascontiguousarray(belief, np.float64), np.ascontiguousarray(x, np.float64), *self.kernel(), out)
         return out
 
     def filter(self, X: Array) -> Array:
@@ -84,8 +82,7 @@ class RegimeModel:
         rows = np.ascontiguousarray(X, np.float64)
         if rows.ndim != 2 or rows.shape[1] != len(self.inputs):
             raise ArtefactMismatch(
-                f"regime model reads {len(self.inputs)} inputs ({', '.join(self.inputs)}), "
-                f"got {rows.shape}; refit it"
+                f"regime model reads {len(self.inputs)} inputs ({', '.join(self.inputs)}), got {rows.shape}; refit it"
             )
         out = np.empty((len(rows), len(self.startprob)))
         scan_into(self.initial, rows, *self.kernel(), out)
@@ -108,18 +105,14 @@ class RegimeModel:
         """
         try:
             body = json.loads(text)
-            arrays = {
-                n: np.array(body.pop(n), np.float64) for n in ("startprob", "transmat", "means", "variances")
-            }
+            arrays = {n: np.array(body.pop(n), np.float64) for n in ("startprob", "transmat", "means", "variances")}
             lists = {n: tuple(body.pop(n)) for n in ("inputs", "names", "fitted_on")}
             model = cls(**arrays, **lists, **body)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ArtefactMismatch(f"regime model is not readable ({error}); refit it") from error
         states, width = len(model.names), len(model.inputs)
         shapes_fit = model.means.shape == model.variances.shape == (states, width)
-        shapes_fit = (
-            shapes_fit and model.transmat.shape == (states, states) and model.startprob.shape == (states,)
-        )
+        shapes_fit = shapes_fit and model.transmat.shape == (states, states) and model.startprob.shape == (states,)
         if not (
             shapes_fit
             and np.all(model.variances > 0)
@@ -252,9 +245,7 @@ def _best_start(
     iterations += int(model.monitor_.iter) - 1  # the first of the second run repeats where the first ended
     if not done:
         return model, iterations, f"not converged in {settings.max_iterations} iterations"
-    share = model.predict_proba(rows, lengths).mean(
-        axis=0
-    )  # whole training fold: looking both ways is fine here
+    share = model.predict_proba(rows, lengths).mean(axis=0)  # whole training fold: looking both ways is fine here
     if share.min() < settings.min_occupancy:
         return model, iterations, f"a state holds only {share.min():.2%} of the rows"
     return model, iterations, ""
@@ -281,9 +272,7 @@ def _initial(rows: Array, settings: HmmSettings, rng: np.random.Generator, jitte
         implementation="log",
     )
     model.startprob_ = np.full(states, 1 / states)
-    model.transmat_ = np.full((states, states), 0.05 / (states - 1)) + np.eye(states) * (
-        0.95 - 0.05 / (states - 1)
-    )
+    model.transmat_ = np.full((states, states), 0.05 / (states - 1)) + np.eye(states) * (0.95 - 0.05 / (states - 1))
     model.means_ = np.array([group.mean(axis=0) for group in groups])
     if jitter:
         model.means_ = model.means_ + jitter * rng.standard_normal(model.means_.shape)

@@ -17,9 +17,7 @@ _CODES = {"never": _NEVER, "session_end": _SESSION_END, "rth_close": _RTH_CLOSE}
 
 
 @njit(cache=True)
-def must_flat_row(
-    minutes_to_close: float, minutes_to_rth_close: float, rth: float, lead: float, code: int
-) -> bool:
+def must_flat_row(minutes_to_close: float, minutes_to_rth_close: float, rth: float, lead: float, code: int) -> bool:
     """Whether the target of one row must be 0; `lead` and `code` as `lead_and_code` gives them."""
     # Written as "not later than" so that a missing time means flat.
     if code == _SESSION_END:
@@ -30,9 +28,7 @@ def must_flat_row(
 
 
 @njit(cache=True)
-def _must_flat_rows(
-    minutes_to_close: Array, minutes_to_rth_close: Array, rth: Array, lead: float, code: int
-) -> Array:
+def _must_flat_rows(minutes_to_close: Array, minutes_to_rth_close: Array, rth: Array, lead: float, code: int) -> Array:
     out = np.empty(len(minutes_to_close), dtype=np.bool_)
     for t in range(len(out)):
         out[t] = must_flat_row(minutes_to_close[t], minutes_to_rth_close[t], rth[t], lead, code)

@@ -47,9 +47,7 @@ def limits(profile: RiskProfile, market: Market) -> Limits:
     ------
     ConfigurationError : if the account cannot carry a single contract.
     """
-    margin_usd = {"intraday": market.margin_intraday, "initial": market.margin_initial, "none": 0.0}[
-        profile.margin
-    ]
+    margin_usd = {"intraday": market.margin_intraday, "initial": market.margin_initial, "none": 0.0}[profile.margin]
     if margin_usd > profile.account_usd:
         raise ConfigurationError(
             f"risk {profile.name}: account_usd {profile.account_usd:g} is below the {profile.margin} margin "

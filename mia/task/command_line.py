@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import traceback
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def check(arguments: list[str]) -> None:
     ------
     ConfigurationError : the first thing that is wrong, in one line.
     """
-    overrides = [a for a in arguments if not a.startswith("-") and "=" in a or a.startswith("~")]
+    overrides = [a for a in arguments if (not a.startswith("-") and "=" in a) or a.startswith("~")]
     words = [a for a in arguments if not a.startswith(("-", "~")) and "=" not in a]
     skip = _values_of_flags(arguments)
     stray = [w for w in words if w not in skip]
@@ -181,7 +182,9 @@ def _check_markets(overrides: list[str]) -> None:
     if any(value.startswith("[") for value in named):
         raise ConfigurationError(f"market={named[0]} is a list; several markets are -m +market={named[0].strip('[]')}")
     if len(named) > 1:
-        raise ConfigurationError(f"market is named {len(named)} times; several markets are -m +market={','.join(named)}")
+        raise ConfigurationError(
+            f"market is named {len(named)} times; several markets are -m +market={','.join(named)}"
+        )
 
 
 def _jobs(overrides: list[str], multirun: bool) -> list[list[str]]:
@@ -210,7 +213,7 @@ def _jobs(overrides: list[str], multirun: bool) -> list[list[str]]:
 def _values_of_flags(arguments: list[str]) -> set[str]:
     """Words that belong to the flag before them, such as `job` in `--cfg job`."""
     takes_value = {"--cfg", "-c", "--package", "-p", "--info", "-i", "--config-name", "-cn", "--config-dir", "-cd"}
-    return {b for a, b in zip(arguments, arguments[1:], strict=False) if a in takes_value}
+    return {b for a, b in pairwise(arguments) if a in takes_value}
 
 
 def _hand_to_hydra(arguments: list[str]) -> int:

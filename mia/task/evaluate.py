@@ -35,7 +35,6 @@ class Judged:
     fold : its rows
     tape : all T rows with this fold's observations
     policy : what decides
-    view : (T, S) selected view columns, for the ridge baseline
     state : fitted artefacts of the fold
     selection : columns the policy sees
     """
@@ -43,7 +42,6 @@ class Judged:
     fold: Fold
     tape: Tape
     policy: Any
-    view: Array
     state: FoldState
     selection: Selection
 
@@ -117,10 +115,12 @@ def _targets(settings: RunSettings, judged: Judged, tape: Tape, track: Track) ->
 
 
 def _ridge(settings: RunSettings, judged: Judged) -> Array:
+    """Ridge targets for all rows, fitted on the training rows of the very columns the policy sees."""
     train, whole = judged.fold.train, judged.tape
+    seen = whole.obs[:, : len(judged.selection.names)].astype(np.float64)
     cost = terms(settings.market, settings.broker.model(settings.broker.headline))
     rule = baselines.fit_ridge(
-        judged.view[train],
+        seen[train],
         whole.open[train],
         whole.close[train],
         whole.session[train],
@@ -128,7 +128,7 @@ def _ridge(settings: RunSettings, judged: Judged) -> Array:
         cost.side_cost_cents / cost.tick_value_cents,
         settings.evaluation.baselines,
     )
-    return rule.targets(judged.view, whole.must_flat)
+    return rule.targets(seen, whole.must_flat)
 
 
 def bar_minutes_of(tape: Tape) -> int:
@@ -171,7 +171,7 @@ def compare(walks: Walks, settings: RunSettings) -> Any:
     return against_best(daily(walks.names[POLICY]), others, rng, settings.evaluation.bootstrap_samples)
 
 
-def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:  # noqa: ARG001
+def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own: load the bundles of the train stage and judge them."""
     from mia.algo import bundle
     from mia.task import features, ingest, regime, report, select, store, train
@@ -191,7 +191,6 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
             policy=bundle.load(
                 root / f"fold_{at}", market=settings.market.name, features_sha256=lesson.template.digest
             ).policy,
-            view=lesson.view,
             state=lesson.state,
             selection=lesson.selection,
         )

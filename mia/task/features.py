@@ -39,9 +39,7 @@ class FeatureTable:
 def plan_of(settings: RunSettings, made: Ingested) -> Plan:
     """Compile the configured features for the market and bar length at hand."""
     specs = expand(settings.features.groups)
-    plan = compile_plan(
-        specs, settings.market, bar_minutes=made.bars.bar_minutes, session_minutes=made.session_minutes
-    )
+    plan = compile_plan(specs, settings.market, bar_minutes=made.bars.bar_minutes, session_minutes=made.session_minutes)
     settings.features.check_count(len(plan.names))
     return plan
 
@@ -128,7 +126,7 @@ def load(settings: RunSettings, made: Ingested) -> FeatureTable:
     return FeatureTable(plan=plan, values=np.ascontiguousarray(frame.to_numpy(np.float64)))
 
 
-def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:  # noqa: ARG001
+def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own."""
     made = ingest.load(settings)
     table = make(settings, made, watch)

@@ -97,7 +97,11 @@ def _files(settings: RunSettings, watch: Watch) -> tuple[Bars, Sessions, Any, di
         reader = FilesSource(settings.market, source, Path.cwd())
         first, last = reader.span()
         sessions = exchange.sessions(
-            settings.market, first - timedelta(days=4), last + timedelta(days=4), hours=source.hours, calendar=source.calendar
+            settings.market,
+            first - timedelta(days=4),
+            last + timedelta(days=4),
+            hours=source.hours,
+            calendar=source.calendar,
         )
         bars = reader.table(sessions)
     made_by = "simulated" if source.simulated else "files"
@@ -154,7 +158,7 @@ def describe(made: Ingested) -> dict[str, Any]:
     }
 
 
-def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:  # noqa: ARG001
+def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own."""
     made = make(settings, watch)
     target = store.folder(settings.outputs, "ingest", settings.market.name)

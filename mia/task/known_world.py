@@ -23,8 +23,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     source = settings.source
     if source.kind != "yardstick":
         raise ConfigurationError(
-            f"task=known_world needs a world whose optimum is known, source was {source.name}; "
-            "use experiment=yardstick"
+            f"task=known_world needs a world whose optimum is known, source was {source.name}; use experiment=yardstick"
         )
     with watch.step("draw the world"):
         learned_on = yardstick.world(source, settings.seed, "train")
@@ -65,10 +64,14 @@ def sentence(judged: dict[str, float], abstains: bool) -> str:
     """Say in plain words how the learner did."""
     if math.isnan(judged["fraction"]):
         paid = judged["cost"] * judged["rows"]
-        return f"There is nothing to earn here: the policy traded {judged['trades']} contracts and paid {paid:.4g} units."
+        return (
+            f"There is nothing to earn here: the policy traded {judged['trades']} contracts and paid {paid:.4g} units."
+        )
     if abstains:
         return "The policy stays flat: on rows kept from training it did not beat doing nothing by more than luck."
-    return f"The policy earns {judged['fraction']:.1%} of what the best possible one does, in expectation on fresh rows."
+    return (
+        f"The policy earns {judged['fraction']:.1%} of what the best possible one does, in expectation on fresh rows."
+    )
 
 
 def _short(value: float) -> str:

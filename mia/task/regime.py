@@ -186,7 +186,7 @@ def log_transitions(settings: RunSettings, states: list[FoldState]) -> None:
     store.write_text(path, transitions_csv(states))
 
 
-def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:  # noqa: ARG001
+def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own."""
     made = ingest.load(settings)
     states = all_folds(settings, made, features.load(settings, made), watch)

@@ -244,9 +244,7 @@ def _warnings(settings: RunSettings, made: Ingested, judged: Sequence[Judged]) -
         )
     found += [f"Fold {f.fold.index + 1}, regime model: {f.state.regime.note}" for f in judged if f.state.regime.note]
     found += [
-        f"Fold {f.fold.index + 1}, selection: {f.selection.note}"
-        for f in judged
-        if f.selection.method == "fallback"
+        f"Fold {f.fold.index + 1}, selection: {f.selection.note}" for f in judged if f.selection.method == "fallback"
     ]
     if settings.broker.headline != "pessimistic":
         found.append(f"The headline rests on {settings.broker.headline} fills, kinder than the default.")
@@ -286,9 +284,7 @@ def _quantiles(fold: Judged) -> Quantiles | None:
     obs = np.column_stack([fold.tape.obs[rows], np.zeros(len(rows), np.float32)])
     values = np.sort(policy.quantiles(obs).transpose(0, 2, 1), axis=2) / 100.0
     levels = (np.arange(policy.n_quantiles) + 0.5) / policy.n_quantiles
-    return Quantiles(
-        ts=fold.tape.ts[rows], values=values, levels=levels, actions=("short", "flat", "long"), unit="USD"
-    )
+    return Quantiles(ts=fold.tape.ts[rows], values=values, levels=levels, actions=("short", "flat", "long"), unit="USD")
 
 
 def _steps(judged: Sequence[Judged]) -> Array | None:
@@ -334,7 +330,8 @@ def _last_words(
     directory: Path,
 ) -> None:
     span = ingest.describe(made)
-    title = f"{settings.market.name} out of sample, {settings.broker.headline} fills ({made.facts['data']} data to {span['to'][:10]})"
+    data = f"{made.facts['data']} data to {span['to'][:10]}"
+    title = f"{settings.market.name} out of sample, {settings.broker.headline} fills ({data})"
     watch.terminal.table({POLICY: oos, **others}, POLICY, title)
     watch.terminal.verdict(verdict.sentence)
     watch.say(f"report: {directory / 'report.html'}")

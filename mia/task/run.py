@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mia.task import evaluate, features, ingest, regime, report, select, store, train, trial
+from mia.task import features, ingest, regime, report, select, store, train, trial
 from mia.task.evaluate import Judged
 from mia.task.settings import RunSettings
 from mia.task.watch import Watch
@@ -43,9 +43,7 @@ def _learn(settings: RunSettings, made: Any, state: Any, directory: Path, watch:
     with watch.step(f"fold {at}: {settings.algo.name}") as step:
         policy = train.make(settings, taught, report.training_progress(step, watch, state.fold.index))
     train.bundle_of(settings, made, taught, policy, directory / "folds" / f"fold_{state.fold.index}")
-    return Judged(
-        fold=state.fold, tape=taught.tape, policy=policy, view=taught.view, state=state, selection=taught.selection
-    )
+    return Judged(fold=state.fold, tape=taught.tape, policy=policy, state=state, selection=taught.selection)
 
 
 def cpu_seconds() -> float:

@@ -30,7 +30,7 @@ def rounded(values: Array, digits: int = DIGITS) -> Array:
     return out
 
 
-def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:  # noqa: ARG001
+def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Simulate, round and write; the calendar's columns are left out, they are computed on reading."""
     from mia.source import table
 

@@ -52,7 +52,7 @@ def load(settings: RunSettings, folds: int) -> list[Selection]:
     return [Selection.from_json(store.read_text(root / f"fold_{at}.json", remedy)) for at in range(folds)]
 
 
-def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:  # noqa: ARG001
+def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own."""
     made = ingest.load(settings)
     states = regime.load(settings, made, features.load(settings, made))

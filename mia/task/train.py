@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mia.algo import learner
 from mia.algo.policy import TrainedPolicy
 from mia.broker.terms import terms
@@ -22,7 +20,6 @@ from mia.task.regime import FoldState, FoldView
 from mia.task.settings import RunSettings
 from mia.task.watch import Watch
 
-Array = np.ndarray
 OBSERVATION_CLIP = 10.0  # beyond the scaler's own bounds: a last guard, not a transformation
 
 
@@ -36,16 +33,12 @@ class Lesson:
     selection : columns the policy sees
     template : layout of its observation
     tape : all T rows
-    view : (T, S) selected view columns
-    belief : (T, K)
     """
 
     state: FoldState
     selection: Selection
     template: ObservationTemplate
     tape: Tape
-    view: Array
-    belief: Array
 
 
 def lesson(settings: RunSettings, made: Ingested, state: FoldState, seen: FoldView, selection: Selection) -> Lesson:
@@ -69,14 +62,11 @@ def lesson(settings: RunSettings, made: Ingested, state: FoldState, seen: FoldVi
             made.bars.bar_minutes,
             settings.risk,
         ),
-        may_enter=may_enter(
-            seen.features, safety_columns(settings, state), warm_up=settings.risk.warm_up_bars
-        ),
+        may_enter=may_enter(seen.features, safety_columns(settings, state), warm_up=settings.risk.warm_up_bars),
         obs=obs,
         belief=seen.belief,
     )
-    chosen = np.ascontiguousarray(seen.view[:, template.columns])
-    return Lesson(state=state, selection=selection, template=template, tape=tape, view=chosen, belief=seen.belief)
+    return Lesson(state=state, selection=selection, template=template, tape=tape)
 
 
 def safety_columns(settings: RunSettings, state: FoldState) -> list[int]:
@@ -135,7 +125,9 @@ def bundle_of(settings: RunSettings, made: Ingested, taught: Lesson, policy: Tra
     )
 
 
-def lessons(settings: RunSettings, made: Ingested, states: list[FoldState], selections: list[Selection]) -> list[Lesson]:
+def lessons(
+    settings: RunSettings, made: Ingested, states: list[FoldState], selections: list[Selection]
+) -> list[Lesson]:
     """Lay out every fold."""
     return [
         lesson(settings, made, state, regime.view(made, state), selection)

@@ -148,9 +148,7 @@ class Terminal:
         """Print the sentence the run ends with, warnings before it, in plain words and 80 columns."""
         self.console.print()
         for warning in warnings:
-            self.console.print(
-                textwrap.fill(f"! {warning}", width=WIDTH, subsequent_indent="  "), style="yellow"
-            )
+            self.console.print(textwrap.fill(f"! {warning}", width=WIDTH, subsequent_indent="  "), style="yellow")
         self.console.print(textwrap.fill(text, width=WIDTH), style="bold")
 
     def _enter(self) -> None:

@@ -40,9 +40,7 @@ def test_the_central_model_costs_what_the_reference_results_charge(multiplier, c
     assert 2 * terms(market(multiplier, commission), CENTRAL).side_cost_cents == round_turn_cents
 
 
-@pytest.mark.parametrize(
-    ("half_ticks", "cents"), [(0, 225), (1, 225 + 625), (2, 225 + 1250), (3, 225 + 1875)]
-)
+@pytest.mark.parametrize(("half_ticks", "cents"), [(0, 225), (1, 225 + 625), (2, 225 + 1250), (3, 225 + 1875)])
 def test_each_half_tick_given_away_costs_half_a_ticks_value(half_ticks, cents):
     made = terms(market(50.0, 4.5), FillModel(name="m", concession_half_ticks=half_ticks))
     assert (made.tick_value_cents, made.side_cost_cents) == (1250, cents)
@@ -83,9 +81,7 @@ def broker(**changes):
         name: FillModel(name=name, concession_half_ticks=n)
         for n, name in enumerate(("optimistic", "central", "pessimistic"), start=1)
     }
-    return BrokerSettings(
-        **({"name": "sim", "headline": "pessimistic", "train": "central"} | models | changes)
-    )
+    return BrokerSettings(**({"name": "sim", "headline": "pessimistic", "train": "central"} | models | changes))
 
 
 def test_a_fill_model_is_found_by_its_name():

@@ -28,9 +28,7 @@ def bars_at(ts, minutes: int = 1) -> Bars:
 def all_bars(days, minutes: int) -> Bars:
     step = minutes * MINUTE
     return bars_at(
-        np.concatenate(
-            [np.arange(o + step, c + 1, step) for o, c in zip(days.open_ns, days.close_ns, strict=True)]
-        ),
+        np.concatenate([np.arange(o + step, c + 1, step) for o, c in zip(days.open_ns, days.close_ns, strict=True)]),
         minutes,
     )
 

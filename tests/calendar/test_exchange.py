@@ -167,9 +167,7 @@ def test_recorded_hourly_bars_lie_inside_sessions_of_their_trade_date(load_marke
     bars = pd.read_parquet(shared_data / "bars_60m" / "ES_60m_2024_2026.parquet")
     days = sessions(load_market("ES"), D(2024, 3, 28), D(2026, 1, 31))
     bars = bars[bars.ts < pd.Timestamp("2026-01-30", tz="UTC")]
-    ts = (
-        bars.ts.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
-    )
+    ts = bars.ts.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[ns]").astype(np.int64)
     at = days.index(ts + 1)  # a bar is in a session when its first nanosecond is
     inside = at >= 0
     assert np.mean(inside) > 0.999

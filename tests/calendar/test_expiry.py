@@ -33,9 +33,7 @@ def test_option_expiry_is_the_third_friday_or_the_day_before_a_holiday(day):
     assert expiry.third_friday(day.year, day.month) == day
 
 
-@pytest.mark.parametrize(
-    "day", [D(2024, 3, 28), D(2021, 5, 28), D(2020, 2, 28), D(2024, 2, 29), D(2025, 8, 29)]
-)
+@pytest.mark.parametrize("day", [D(2024, 3, 28), D(2021, 5, 28), D(2020, 2, 28), D(2024, 2, 29), D(2025, 8, 29)])
 def test_month_end_is_the_last_day_shares_trade(day):
     assert expiry.month_end(day.year, day.month) == day
 

@@ -187,16 +187,12 @@ def test_settling_pays_one_side_and_leaves_nothing():
     st.integers(0, 4),
     st.sampled_from([0, acc.OUT_FOR_SESSION, acc.OUT_FOR_GOOD]),
 )
-def test_what_is_permitted_is_the_allowed_position_nearest_to_the_wish(
-    held, wish, flat, enter, carried, halt
-):
+def test_what_is_permitted_is_the_allowed_position_nearest_to_the_wish(held, wish, flat, enter, carried, halt):
     state = account(POSITION=held, HALT=halt, EQUITY=carried * 500_000 - 1_000_000)
     allowed = [
         a
         for a in range(-3, 4)
-        if abs(a) <= carried
-        and (enter or min(held, 0) <= a <= max(held, 0))
-        and (not (flat or halt) or a == 0)
+        if abs(a) <= carried and (enter or min(held, 0) <= a <= max(held, 0)) and (not (flat or halt) or a == 0)
     ]
     nearest = min(allowed, key=lambda a: abs(a - wish))
     target, flags = permit(state, wish, flat, enter, account_cents=1_000_000, margin_cents=500_000)

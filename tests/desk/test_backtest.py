@@ -107,9 +107,7 @@ def test_a_position_carried_over_a_cut_session_is_counted(make_tape, es_terms):
     assert track.account[acc.OVERNIGHT] == 1
 
 
-@pytest.mark.parametrize(
-    "targets", [np.zeros(4, dtype=np.int64), np.zeros(5), np.zeros((5, 1), dtype=np.int64)]
-)
+@pytest.mark.parametrize("targets", [np.zeros(4, dtype=np.int64), np.zeros(5), np.zeros((5, 1), dtype=np.int64)])
 def test_targets_that_are_not_one_whole_number_per_row_are_refused(make_tape, es_terms, targets):
     with pytest.raises(DataError, match="targets must be"):
         run_targets(make_tape(rows=5), targets, es_terms)

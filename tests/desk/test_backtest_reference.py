@@ -38,9 +38,7 @@ def crossing(close, fast, slow):
 
 
 @pytest.mark.parametrize(("contract", "multiplier"), [("ES", 50.0), ("NQ", 20.0)])
-def test_hourly_reference_results_are_reproduced_to_the_dollar(
-    shared_data, make_tape, es, contract, multiplier
-):
+def test_hourly_reference_results_are_reproduced_to_the_dollar(shared_data, make_tape, es, contract, multiplier):
     frame = pd.read_parquet(shared_data / "bars_60m" / f"{contract}_60m_2024_2026.parquet")
     tape = unrolled(frame, make_tape)
     deal = terms(replace(es, multiplier=multiplier), FillModel(name="central", concession_half_ticks=2))

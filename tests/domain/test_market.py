@@ -38,7 +38,14 @@ def test_an_odd_commission_is_rounded_up_per_side():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("tick_size", 0.0), ("tick_size", -0.25), ("multiplier", 0.0), ("tick_size", 0.0003), ("name", "../ES"), ("commission_round_turn", -1.0)],
+    [
+        ("tick_size", 0.0),
+        ("tick_size", -0.25),
+        ("multiplier", 0.0),
+        ("tick_size", 0.0003),
+        ("name", "../ES"),
+        ("commission_round_turn", -1.0),
+    ],
 )
 def test_impossible_terms_are_refused_by_name(field, value):
     with pytest.raises(ConfigurationError, match=field.split("_")[0]):

@@ -46,9 +46,7 @@ def test_many_at_once_equal_one_at_a_time_bit_for_bit(make_tape, es_terms, actio
         assert observations[i].tobytes() == begin(i).tobytes()
     ends = set()
     for _ in range(1200):
-        chosen = (
-            rng.integers(0, 3, 5) if actions == "discrete" else rng.uniform(-1, 1, (5, 1)).astype(np.float32)
-        )
+        chosen = rng.integers(0, 3, 5) if actions == "discrete" else rng.uniform(-1, 1, (5, 1)).astype(np.float32)
         observations, rewards, dones, infos = many.step(chosen)
         for i, env in enumerate(ones):
             observation, reward, terminated, truncated, info = env.step(chosen[i])
@@ -90,9 +88,7 @@ def test_spaces_shapes_and_types_are_what_sb3_expects(make_tape, es_terms):
 
 def test_the_same_seed_gives_the_same_episodes_and_another_seed_others(make_tape, es_terms):
     def starts(seed):
-        env = TradingVecEnv(
-            make_tape(), es_terms, unlimited(), REWARD, n_envs=16, seed=seed, episode_sessions=1
-        )
+        env = TradingVecEnv(make_tape(), es_terms, unlimited(), REWARD, n_envs=16, seed=seed, episode_sessions=1)
         env.reset()
         return env.rows.tolist()
 
@@ -114,9 +110,7 @@ def test_seeding_before_a_reset_repeats_the_episodes(make_tape, es_terms):
 
 def test_row_index_observations_name_the_row_and_the_position(make_tape, es_terms):
     tape = make_tape()
-    env = TradingVecEnv(
-        tape, es_terms, unlimited(), REWARD, n_envs=4, seed=0, episode_sessions=2, row_index=True
-    )
+    env = TradingVecEnv(tape, es_terms, unlimited(), REWARD, n_envs=4, seed=0, episode_sessions=2, row_index=True)
     plain = TradingVecEnv(tape, es_terms, unlimited(), REWARD, n_envs=4, seed=0, episode_sessions=2)
     rng = generator(1, "test")
     indexed, full = env.reset(), plain.reset()

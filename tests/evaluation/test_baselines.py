@@ -145,9 +145,7 @@ def test_ridge_trades_a_planted_signal_and_earns_after_costs():
     view, open_, close, session = ridge_case(1, signal=1.5)
     closing = last_rows(session)
     train, test = slice(0, 4000), slice(4090, 6000)
-    rule = baselines.fit_ridge(
-        view[train], open_[train], close[train], session[train], closing[train], 2.0, SETTINGS
-    )
+    rule = baselines.fit_ridge(view[train], open_[train], close[train], session[train], closing[train], 2.0, SETTINGS)
     assert int(np.argmax(np.abs(rule.weights))) == 3
     targets = rule.targets(view[test], closing[test])
     result = walk(open_[test], close[test], targets, session[test], 100, 200)
@@ -215,9 +213,7 @@ def test_rules_with_the_reference_exit_give_the_reference_figures(spy, rule):
         first = np.flatnonzero(np.diff(session)) + 1
         open_ = open_.copy()
         open_[first] = close[first - 1]
-    figures = performance.performance(
-        walk(open_, close, targets, session, 5, 1475), generator(1, "ci"), samples=200
-    )
+    figures = performance.performance(walk(open_, close, targets, session, 5, 1475), generator(1, "ci"), samples=200)
     # The table also closes the last session's position: one side. Its RSI differs in an untold detail.
     slack = 1000 if rule == "rsi_reversion" else 20
     assert figures["net_usd"] == pytest.approx(net, abs=slack)
@@ -234,9 +230,7 @@ def test_rules_in_ticks_that_leave_at_the_last_open_come_near_the_reference(spy,
     open_, close = (np.rint(prices / 0.25).astype(np.int64) for prices in spy[:2])
     session = spy[2]
     targets = targets_of(rule, close, last_rows(session))
-    figures = performance.performance(
-        walk(open_, close, targets, session, 1250, 1475), generator(1, "ci"), samples=200
-    )
+    figures = performance.performance(walk(open_, close, targets, session, 1250, 1475), generator(1, "ci"), samples=200)
     # The last minute of 256 sessions is not held and prices are rounded to ticks: some thousand dollars.
     assert figures["trades"] == pytest.approx(trades, rel=0.01)
     assert figures["exposure"] == pytest.approx(exposure, abs=0.02)

@@ -92,9 +92,7 @@ def test_belief_is_averaged_and_still_sums_to_one():
 
 
 def test_importance_shows_the_largest_on_top():
-    bars = figures.importance(
-        ["a", "b", "c"], np.array([0.1, 0.3, 0.2]), np.array([1.0, 0.5, 0.9]), top=2
-    ).data[0]
+    bars = figures.importance(["a", "b", "c"], np.array([0.1, 0.3, 0.2]), np.array([1.0, 0.5, 0.9]), top=2).data[0]
     assert list(bars.y) == ["c", "b"]
     assert list(bars.x) == [0.2, 0.3]
 
@@ -110,9 +108,7 @@ def test_quantile_fan_follows_the_better_action():
 
 
 def test_sharpe_intervals_reach_exactly_to_their_ends():
-    figure = figures.sharpe_intervals(
-        {"p": {"sharpe": 0.5, "sharpe_ci": (-0.25, 1.5)}, "flat": {"sharpe": None}}, "p"
-    )
+    figure = figures.sharpe_intervals({"p": {"sharpe": 0.5, "sharpe_ci": (-0.25, 1.5)}, "flat": {"sharpe": None}}, "p")
     assert len(figure.data) == 1
     assert figure.data[0].error_x.array[0] == 1.0
     assert figure.data[0].error_x.arrayminus[0] == 0.75
@@ -155,9 +151,7 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize(
-    "colour", [figures.POLICY_COLOUR, *figures.COLOURS, figures.BUY_COLOUR, figures.SELL_COLOUR]
-)
+@pytest.mark.parametrize("colour", [figures.POLICY_COLOUR, *figures.COLOURS, figures.BUY_COLOUR, figures.SELL_COLOUR])
 def test_lines_stand_out_on_light_and_dark_pages(colour):
     assert contrast(colour, "#ffffff") >= 3  # WCAG 2.1, 1.4.11: graphics
     assert contrast(figures.DARK[colour], "#181d25") >= 3

@@ -102,9 +102,7 @@ def test_interrupted_run_leaves_no_half_written_row(ledger):
     assert ledger.trials() == 0
 
 
-@pytest.mark.parametrize(
-    "damage", [b"not a database at all, only text", b"SQLite format 3\x00" + b"\xff" * 5000]
-)
+@pytest.mark.parametrize("damage", [b"not a database at all, only text", b"SQLite format 3\x00" + b"\xff" * 5000])
 def test_damaged_file_is_one_clear_line(tmp_path, damage):
     path = tmp_path / "trials.sqlite"
     path.write_bytes(damage)

@@ -86,9 +86,7 @@ def make_content(sessions: int = 120, seed: int = 7) -> report.ReportContent:
             for k, name in enumerate(("optimistic", "central", "pessimistic"))
         },
         policy="qr_dqn",
-        baselines={
-            name: metrics(curve[-1] / 100, 0.2 * i - 0.7) for i, (name, curve) in enumerate(equity.items())
-        },
+        baselines={name: metrics(curve[-1] / 100, 0.2 * i - 0.7) for i, (name, curve) in enumerate(equity.items())},
         reference={name: metrics(1234.5 * (i - 3), 0.3 * i - 1) for i, name in enumerate(BASELINES)},
         folds=[
             {
@@ -132,9 +130,7 @@ def make_content(sessions: int = 120, seed: int = 7) -> report.ReportContent:
         quantiles=report.Quantiles(
             ts=ts[at], values=values, levels=levels, actions=("short", "flat", "long"), unit="reward"
         ),
-        learning={
-            f"fold {k + 1}": -np.exp(-np.arange(40) / (8 + k)) + 0.02 * rng.normal(size=40) for k in range(4)
-        },
+        learning={f"fold {k + 1}": -np.exp(-np.arange(40) / (8 + k)) + 0.02 * rng.normal(size=40) for k in range(4)},
         learning_steps=np.arange(40) * 500,
         learning_unit="profit per bar [reward]",
         data_quality=[

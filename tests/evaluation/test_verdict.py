@@ -88,8 +88,6 @@ def test_sentence_is_one_line_and_counts_in_singular():
     assert "\n" not in verdict.sentence
 
 
-@pytest.mark.parametrize(
-    ("usd", "words"), [(-0.3, "made $0 "), (-12345.6, "made -$12,346 "), (0.6, "made $1 ")]
-)
+@pytest.mark.parametrize(("usd", "words"), [(-0.3, "made $0 "), (-12345.6, "made -$12,346 "), (0.6, "made $1 ")])
 def test_money_is_whole_dollars_with_the_sign_before(usd, words):
     assert words in say(net_usd=usd).sentence

@@ -38,9 +38,7 @@ SETTINGS = evaluation_settings()
     embargo=st.integers(0, 30),
 )
 @hypothesis_settings(max_examples=300, deadline=None)
-def test_no_fold_lets_a_training_label_reach_its_test(
-    lengths, scheme, n_folds, least, warmup, purge, embargo
-):
+def test_no_fold_lets_a_training_label_reach_its_test(lengths, scheme, n_folds, least, warmup, purge, embargo):
     session = np.repeat(np.arange(len(lengths)) + 7, lengths)
     settings = replace(
         SETTINGS,

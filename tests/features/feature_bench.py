@@ -22,9 +22,7 @@ def option(name):
     for entry in content.pop("defaults"):
         if entry != "_self_":
             ((key, file),) = entry.items()
-            groups[key.removeprefix("group@groups.")] = yaml.safe_load(
-                (CONF / "group" / f"{file}.yaml").read_text()
-            )
+            groups[key.removeprefix("group@groups.")] = yaml.safe_load((CONF / "group" / f"{file}.yaml").read_text())
     return {**content, "groups": groups}
 
 
@@ -36,9 +34,7 @@ def catalogue(name, session_minutes=1380, bar_minutes=1):
 
 def plan_of(lines, session_minutes=1380, bar_minutes=1):
     """Plan of a few lines without the facts a real line must state."""
-    specs = expand(
-        {"bench": {"family": "bench", "specs": {name: FACTS | line for name, line in lines.items()}}}
-    )
+    specs = expand({"bench": {"family": "bench", "specs": {name: FACTS | line for name, line in lines.items()}}})
     return compile_plan(specs, MARKET, bar_minutes=bar_minutes, session_minutes=session_minutes)
 
 

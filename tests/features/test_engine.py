@@ -89,11 +89,7 @@ EARLIER = {"fracdiff_close": 1, "vol_of_vol_60": 1}
 def test_windows_are_warm_exactly_when_declared(engine):
     clean = engine.batch(synthetic_rows(40))
     for at, spec in enumerate(engine.plan.specs):
-        if (
-            spec.family in SESSION_WARM
-            and spec.warm_bars < 1000
-            and spec.name not in engine.plan.fitted_nodes
-        ):
+        if spec.family in SESSION_WARM and spec.warm_bars < 1000 and spec.name not in engine.plan.fitted_nodes:
             first = int(np.argmax(np.isfinite(clean[:, at])))
             assert first == spec.warm_bars - 1 - EARLIER.get(spec.name, 0), (spec.name, first)
 

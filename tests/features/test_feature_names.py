@@ -55,10 +55,7 @@ def test_bars_only_option_names_groups_that_stand_alone(root, expected):
     folder = root / "conf" / "features"
     option = yaml.safe_load((folder / "bars_only.yaml").read_text(encoding="utf-8"))
     chosen = [next(iter(line.values())) for line in option["defaults"] if isinstance(line, dict)]
-    groups = {
-        name: yaml.safe_load((folder / "group" / f"{name}.yaml").read_text(encoding="utf-8"))
-        for name in chosen
-    }
+    groups = {name: yaml.safe_load((folder / "group" / f"{name}.yaml").read_text(encoding="utf-8")) for name in chosen}
     plan = compile_plan(expand(groups), MARKET, bar_minutes=1, session_minutes=1380)
     assert sorted(plan.names) == sorted(expected["bars"])
     assert option["expected_count"] == len(plan.names) == 117

@@ -27,9 +27,7 @@ SPECS = {
         "max_size": {"op": "take", "in": "trd.max_size", "norm": "logz"},
         "range_ticks": {"op": "sub", "in": ["bar.high", "bar.low"], "scale": "tick"},
     },
-    "context_aware": {
-        "event_volatility_impact": {"op": "event_profile", "in": ["cal.event_code", "cal.event_lag"]}
-    },
+    "context_aware": {"event_volatility_impact": {"op": "event_profile", "in": ["cal.event_code", "cal.event_lag"]}},
     "volatility": {
         f"har_{name}": {"op": "har", "in": ["bar.open", "bar.close", "cal.session"], "p": {"days": days}}
         for name, days in (("daily", 1), ("weekly", 5), ("monthly", 22))
@@ -169,9 +167,7 @@ def test_component_score_equals_a_plain_decomposition(plan, values, features, fi
     Z = np.clip((X - median) / (1.4826022185056018 * np.median(np.abs(X - median), axis=0)), -5, 5)
     u, _, vt = np.linalg.svd(Z - Z.mean(axis=0), full_matrices=False)
     want = u[:, 0] * np.sqrt(4799) * np.sign(vt[0][np.argmax(np.abs(vt[0]))])
-    got = column(plan, FeatureEngine(plan.with_parameters(fitted.params)).batch(values), "pca_orderflow_1")[
-        :4800
-    ]
+    got = column(plan, FeatureEngine(plan.with_parameters(fitted.params)).batch(values), "pca_orderflow_1")[:4800]
     np.testing.assert_allclose(got, np.clip(want, -6, 6), atol=1e-8)
 
 
@@ -183,9 +179,7 @@ def test_microprice_table_equals_the_solved_two_state_chain():
     # By symmetry g(1) = -g(0): g = 0.3 + (0.5 - 0.2) g, and each further term shrinks by (0.2 - 0.1) / 0.7.
     first, shrink = 0.3 / 0.7, 0.1 / 0.7
     want = first * sum(shrink**k for k in range(6))
-    np.testing.assert_allclose(
-        table_from_steps(before, after, move.astype(float), 2), [-want, want], rtol=1e-6
-    )
+    np.testing.assert_allclose(table_from_steps(before, after, move.astype(float), 2), [-want, want], rtol=1e-6)
 
 
 def test_microprice_table_is_antisymmetric_and_zero_where_nothing_was_seen(fitted):
@@ -304,9 +298,7 @@ def test_har_recovers_planted_coefficients():
 def test_har_forecast_uses_the_block_in_its_order(plan, values, fitted):
     after = FeatureEngine(plan.with_parameters(fitted.params)).batch(values)
     t = 40 * SESSION_MINUTES
-    known = np.array(
-        [1.0, *(column(plan, after, f"har_{name}")[t] for name in ("daily", "weekly", "monthly"))]
-    )
+    known = np.array([1.0, *(column(plan, after, f"har_{name}")[t] for name in ("daily", "weekly", "monthly"))])
     block = fitted.params["har_forecast"]
     want = np.sqrt(252 * np.exp(known @ block[:4] + 0.5 * block[4]))
     assert column(plan, after, "har_forecast")[t] == pytest.approx(want, rel=1e-12)

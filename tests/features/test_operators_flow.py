@@ -94,9 +94,7 @@ def test_weighted_mid_leans_to_the_thinner_side():
 def test_microprice_table_is_read_by_spread_row_and_imbalance_column():
     table = np.arange(40.0)
     bid_size = [0.0, 5.0, 10.0, 9.99]
-    got = run_operator(
-        "microprice_table", 100.0, [101.0, 101, 103, 120], bid_size, [10.0, 5, 0, 0.01], fitted=table
-    )
+    got = run_operator("microprice_table", 100.0, [101.0, 101, 103, 120], bid_size, [10.0, 5, 0, 0.01], fitted=table)
     close_to(got, [0, 5, 29, 39])
 
 
@@ -118,9 +116,7 @@ def test_absorption_is_the_missing_share_of_the_expected_move_times_unusual_volu
     got = run_operator("absorption", delta, mid, impact, unusual, side="ask", n=3)
     # Expected with the previous bar's impact: 0.02 x 300 = 6 ticks, seen 1, so 5/6 are absorbed.
     close_to(got, [np.nan, np.nan, np.nan, 5 / 6 * 2, 0.0])
-    mirrored = run_operator(
-        "absorption", -np.array(delta), 100 - np.array(mid), impact, unusual, side="bid", n=3
-    )
+    mirrored = run_operator("absorption", -np.array(delta), 100 - np.array(mid), impact, unusual, side="bid", n=3)
     close_to(mirrored, got)
 
 
@@ -238,9 +234,7 @@ def test_corwin_schultz_averages_adjacent_five_bar_blocks(rng):
     got = run_operator("corwin_schultz", high, low, n=20)
     assert np.isnan(got[:28]).all()
     for t in (28, 29, 60, 79):
-        blocks = [
-            corwin_schultz_oracle(high[e - 9 : e + 1], low[e - 9 : e + 1]) for e in range(t - 19, t + 1)
-        ]
+        blocks = [corwin_schultz_oracle(high[e - 9 : e + 1], low[e - 9 : e + 1]) for e in range(t - 19, t + 1)]
         close_to(got[t], np.mean(blocks))
 
 
@@ -302,9 +296,7 @@ def test_vpin_survives_a_bar_that_overfills_every_bucket():
     session, first = sessions_of(200, 100)
     volume = np.ones(200)
     volume[150] = 1e12
-    got = run_operator(
-        "vpin", np.cumsum(np.resize([1.0, -1.0, 2.0], 200)), volume, session, first, buckets=10
-    )
+    got = run_operator("vpin", np.cumsum(np.resize([1.0, -1.0, 2.0], 200)), volume, session, first, buckets=10)
     assert np.isfinite(got[150:]).all()
     assert (got[150:] <= 1).all()
 
@@ -339,9 +331,7 @@ def test_usual_zero_evidence_scores_zero():
 def test_spoofing_evidence_needs_fled_liquidity_and_opposite_trades():
     quiet = run_operator("spoofing", 100.0, 100.0, 0.0, 0.0, 50.0, 50.0, [0.0] * 5, n=5)
     assert quiet[-1] == 0.0
-    got = run_operator(
-        "spoofing", 100.0, 100.0, [0.0, 0, 0, 0, 200], [0.0, 0, 0, 0, 100], 30.0, 70.0, [0.0] * 5, n=5
-    )
+    got = run_operator("spoofing", 100.0, 100.0, [0.0, 0, 0, 0, 200], [0.0, 0, 0, 0, 100], 30.0, 70.0, [0.0] * 5, n=5)
     bid, ask = 200 / 500 * 0.7, 100 / 500 * 0.3
     close_to(got[-1], 1 - (1 - bid) * (1 - ask))
     assert np.isnan(got[:4]).all()

@@ -35,9 +35,7 @@ def test_take_with_lag_is_the_value_that_many_bars_ago():
 
 
 def test_diff_starts_afresh_after_a_missing_bar():
-    assert np.array_equal(
-        one("diff", closes(1, 2, 4, NAN, 8, 16, 32), n=2), [NAN] * 2 + [3] + [NAN] * 3 + [24], True
-    )
+    assert np.array_equal(one("diff", closes(1, 2, 4, NAN, 8, 16, 32), n=2), [NAN] * 2 + [3] + [NAN] * 3 + [24], True)
 
 
 def test_log_return_is_the_log_of_the_price_ratio():

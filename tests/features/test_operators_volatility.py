@@ -64,9 +64,7 @@ def test_realised_statistics_of_a_hand_computed_window():
     r = np.array([0.01, -0.02, 0.03, -0.01])
     values = rows(bar__close=r)
     squares = np.sum(r**2)
-    assert one("realised", values, "bar.close", n=4, out="vol")[3] == pytest.approx(
-        math.sqrt(YEAR / 4 * squares)
-    )
+    assert one("realised", values, "bar.close", n=4, out="vol")[3] == pytest.approx(math.sqrt(YEAR / 4 * squares))
     bipower = math.pi / 2 * 4 / 3 * (0.01 * 0.02 + 0.02 * 0.03 + 0.03 * 0.01)
     assert one("realised", values, "bar.close", n=4, out="bipower")[3] == pytest.approx(bipower)
     share = max(0.0, squares - bipower) / squares
@@ -88,9 +86,7 @@ def test_a_single_jump_takes_the_whole_jump_share_and_steady_noise_nearly_none()
 
 def test_a_dead_market_has_neutral_shares():
     dead = rows(bar__close=np.zeros(5))
-    values = [
-        one("realised", dead, "bar.close", n=4, out=o)[4] for o in ("jump_share", "down_share", "moment")
-    ]
+    values = [one("realised", dead, "bar.close", n=4, out=o)[4] for o in ("jump_share", "down_share", "moment")]
     assert values == [0.0, 0.5, 0.0]
 
 
@@ -100,9 +96,7 @@ def test_ewma_is_the_normalised_exponential_mean_of_squares():
     assert np.isnan(got[:57]).all()
     for t in (58, 150, 299):
         weights = 0.94 ** np.arange(t, -1, -1)
-        assert got[t] == pytest.approx(
-            math.sqrt(YEAR * np.average(r[: t + 1] ** 2, weights=weights)), rel=1e-12
-        )
+        assert got[t] == pytest.approx(math.sqrt(YEAR * np.average(r[: t + 1] ** 2, weights=weights)), rel=1e-12)
 
 
 def test_deviation_annual_plain_and_relative():

@@ -18,9 +18,7 @@ def group(specs, family="bench"):
 
 
 # Columns and members of the static fallback: 117 (47) with bars and calendar, 200 (83) with trades and depth.
-@pytest.mark.parametrize(
-    ("name", "columns", "fallback"), [("bars_only", 117, 47), ("bars_trades_depth", 200, 83)]
-)
+@pytest.mark.parametrize(("name", "columns", "fallback"), [("bars_only", 117, 47), ("bars_trades_depth", 200, 83)])
 def test_option_expands_to_its_declared_count_and_fallback(name, columns, fallback):
     plan = catalogue(name)
     assert len(plan.names) == len(set(plan.names)) == columns == option(name)["expected_count"]
@@ -105,9 +103,7 @@ def test_family_inputs_are_the_published_members_within_the_level():
             },
             "two": {
                 "family": "two",
-                "specs": {
-                    "{k}_sum": FACTS | {"k": ["bars", "trades"], "op": "product", "in": "family:one/{k}"}
-                },
+                "specs": {"{k}_sum": FACTS | {"k": ["bars", "trades"], "op": "product", "in": "family:one/{k}"}},
             },
         }
     )
@@ -185,9 +181,7 @@ def test_every_opcode_is_unique_and_in_its_range():
 
 
 def test_fitted_blocks_start_empty_and_are_set_on_a_copy():
-    plan = plan_of(
-        {"f": {"op": "har", "in": ["bar.open", "bar.close", "cal.session"], "p": {"out": "forecast"}}}
-    )
+    plan = plan_of({"f": {"op": "har", "in": ["bar.open", "bar.close", "cal.session"], "p": {"out": "forecast"}}})
     assert plan.fitted_nodes == ("f",)
     assert plan.fitted == {}
     block = np.array([0.1, 0.4, 0.3, 0.2, 0.5])

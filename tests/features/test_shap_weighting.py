@@ -95,9 +95,7 @@ def test_shares_of_importance_add_up_to_what_the_shadows_leave(found):
 def test_bonus_moves_mandatory_columns_up_but_keeps_the_others_in_order():
     view, close, session, specs = case()
     run = [
-        select(
-            view, close, session, slice(0, 4000), specs, replace(SETTINGS, bonus=b), generator(1, "select")
-        )
+        select(view, close, session, slice(0, 4000), specs, replace(SETTINGS, bonus=b), generator(1, "select"))
         for b in (1.0, 1000.0)
     ]
     assert set(run[0].names) == set(run[1].names)
@@ -113,9 +111,7 @@ def test_rows_outside_the_fold_change_nothing(found):
     close[4000:] = rng.integers(0, 10**6, len(close) - 4000)
     again = select(view, close, session, slice(0, 4000), specs, SETTINGS, generator(1, "select"))
     assert again.to_json() == found.to_json()
-    shorter = select(
-        view[:4000], close[:4000], session[:4000], slice(0, 4000), specs, SETTINGS, generator(1, "select")
-    )
+    shorter = select(view[:4000], close[:4000], session[:4000], slice(0, 4000), specs, SETTINGS, generator(1, "select"))
     assert shorter.to_json() == found.to_json()
 
 

@@ -119,9 +119,7 @@ ORACLES = {
     "keltner_squeeze": _squeeze,
     "hft_score": lambda _, f: _by_stretch(talib.EMA, 15, f["hft_activity_score"]),
     # The anchor moves on the first bar of regular hours: no slope across it.
-    "vwap_slope_20": lambda b, f: _by_stretch(
-        talib.LINEARREG_SLOPE, 20, np.where(b["rth_begins"], np.nan, f["vwap"])
-    ),
+    "vwap_slope_20": lambda b, f: _by_stretch(talib.LINEARREG_SLOPE, 20, np.where(b["rth_begins"], np.nan, f["vwap"])),
 }
 
 

@@ -55,12 +55,8 @@ def test_every_feature_comes_to_life_within_its_range(plan, table):
     for at, spec in enumerate(plan.specs):
         seen = table[:, at][np.isfinite(table[:, at])]
         assert len(seen) > 0.2 * ROWS, f"{spec.name} is hardly ever there"
-        assert spec.low is None or seen.min() >= spec.low - 1e-9, (
-            f"{spec.name}: {seen.min()} below {spec.low}"
-        )
-        assert spec.high is None or seen.max() <= spec.high + 1e-9, (
-            f"{spec.name}: {seen.max()} above {spec.high}"
-        )
+        assert spec.low is None or seen.min() >= spec.low - 1e-9, f"{spec.name}: {seen.min()} below {spec.low}"
+        assert spec.high is None or seen.max() <= spec.high + 1e-9, f"{spec.name}: {seen.max()} above {spec.high}"
     assert not np.isinf(table).any()
 
 
@@ -130,9 +126,7 @@ def test_features_return_after_an_hour_without_trades_and_depth(plan, values, ta
     silent[start : start + 60] = without(silent[start : start + 60], "trades", "depth")
     got = FeatureEngine(plan).batch(silent)
     was_there, is_there = np.isfinite(table[-300:]).mean(axis=0), np.isfinite(got[-300:]).mean(axis=0)
-    lost = [
-        name for name, a, b in zip(plan.columns, was_there, is_there, strict=True) if a > 0 and b < 0.5 * a
-    ]
+    lost = [name for name, a, b in zip(plan.columns, was_there, is_there, strict=True) if a > 0 and b < 0.5 * a]
     assert lost == []
 
 

@@ -59,9 +59,7 @@ def test_a_missing_time_means_flat(flat_at):
 
 def test_one_row_at_a_time_gives_the_same_answers():
     profile = replace(PROFILE, flat_at="rth_close")
-    rows = [
-        must_flat(TO_CLOSE[t : t + 1], TO_RTH[t : t + 1], RTH[t : t + 1], 5, profile)[0] for t in range(6)
-    ]
+    rows = [must_flat(TO_CLOSE[t : t + 1], TO_RTH[t : t + 1], RTH[t : t + 1], 5, profile)[0] for t in range(6)]
     assert rows == rule("rth_close")
 
 

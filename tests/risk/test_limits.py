@@ -87,9 +87,7 @@ def test_day_margin_does_not_carry_positions_overnight():
         replace(PROFILE, flat_at="never")
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("max_contracts", 0), ("margin_cents", -1), ("account_cents", -1)]
-)
+@pytest.mark.parametrize(("field", "value"), [("max_contracts", 0), ("margin_cents", -1), ("account_cents", -1)])
 def test_impossible_limits_are_refused(field, value):
     with pytest.raises(ConfigurationError, match=field):
         replace(unlimited(1), **{field: value})

@@ -111,8 +111,15 @@ def test_null_market_is_worth_nothing():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("kind", "files"), ("train_rows", 10), ("signal", -1.0), ("persistence", 1.0), ("noise", 0.0),
-     ("distractor_high", 1.0), ("ticks_per_unit", 101)],
+    [
+        ("kind", "files"),
+        ("train_rows", 10),
+        ("signal", -1.0),
+        ("persistence", 1.0),
+        ("noise", 0.0),
+        ("distractor_high", 1.0),
+        ("ticks_per_unit", 101),
+    ],
 )
 def test_impossible_settings_are_refused_by_name(field, value):
     with pytest.raises(ConfigurationError, match=field):

@@ -61,7 +61,8 @@ def test_refusal_shows_its_traceback_on_request(tmp_path):
 def test_help_lists_tasks_groups_and_markets_without_importing_torch(tmp_path):
     probe = (
         "import sys, mia.task.command_line as c; code = c.run(['--help']);"
-        "heavy = {'torch', 'numba', 'hydra', 'pandas', 'wandb'} & set(sys.modules); assert not heavy, heavy; sys.exit(code)"
+        "heavy = {'torch', 'numba', 'hydra', 'pandas', 'wandb'} & set(sys.modules);"
+        "assert not heavy, heavy; sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr

@@ -163,9 +163,7 @@ def test_missing_figures_are_dashes():
 
 def test_verdict_is_plain_text_of_80_columns_with_warnings_first():
     stream = io.StringIO()
-    Terminal(stream=stream).verdict(
-        "Not distinguishable from luck. " * 8, ("Data is simulated: " + "word " * 30,)
-    )
+    Terminal(stream=stream).verdict("Not distinguishable from luck. " * 8, ("Data is simulated: " + "word " * 30,))
     lines = stream.getvalue().splitlines()
     assert max(len(line) for line in lines) <= 80
     assert lines[1].startswith("! Data is simulated")

@@ -76,9 +76,7 @@ def best_mu(count: Array, first: Array, second: Array) -> float:
     return 0.5 * (low + high)
 
 
-def log_likelihood(
-    branching: float, count: Array, memory: Array, factor: Array, seconds: Array
-) -> tuple[float, float]:
+def log_likelihood(branching: float, count: Array, memory: Array, factor: Array, seconds: Array) -> tuple[float, float]:
     """Conditional Poisson log-likelihood at the best mu, and that mu."""
     first, second = expected_parts(branching, memory, factor, seconds)
     mu = best_mu(count, first, second)

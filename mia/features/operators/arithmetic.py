@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001  (all operators share one signature)
 """Operators of plain arithmetic on one or two series: take, sub, product, ratio, differences, ranks."""
 
 import math

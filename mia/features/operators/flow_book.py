@@ -240,9 +240,7 @@ def book_slope_step(v, x, i, s, o, p, q):
     return (count * sxy - sx * sy) / spread
 
 
-BOOK_SLOPE = Operator(
-    name="book_slope", opcode=106, step=book_slope_step, inputs=0, params=(Param(name="n_inputs"),)
-)
+BOOK_SLOPE = Operator(name="book_slope", opcode=106, step=book_slope_step, inputs=0, params=(Param(name="n_inputs"),))
 
 SPOOF_BINS = 64
 SPOOF_LOW, SPOOF_HIGH = 1.0, 1e5

@@ -81,9 +81,7 @@ class Operator:
     state: Sizes | None = None
     fitted: Sizes | None = None
 
-    def resolve(
-        self, given: Mapping[str, Any], environment: Mapping[str, float], where: str
-    ) -> dict[str, float]:
+    def resolve(self, given: Mapping[str, Any], environment: Mapping[str, float], where: str) -> dict[str, float]:
         """Return every scalar parameter as a float, in order; unknown or missing ones are errors."""
         known = {param.name for param in self.params} - set(ENVIRONMENT)
         for key in given:
@@ -99,9 +97,7 @@ class Operator:
                 continue
             value = given.get(param.name, param.default)
             if value is None:
-                raise ConfigurationError(
-                    f"{where}: operator {self.name} needs parameter {param.name}; add it to p"
-                )
+                raise ConfigurationError(f"{where}: operator {self.name} needs parameter {param.name}; add it to p")
             resolved[param.name] = param.encode(value, where)
         return resolved
 
@@ -128,8 +124,7 @@ def operators() -> dict[str, Operator]:
         for operator in members:
             if operator.name in table or operator.opcode in opcodes or operator.opcode not in allowed:
                 raise ConfigurationError(
-                    f"operator {operator.name}: name or opcode {operator.opcode} is taken or out of range; "
-                    "renumber it"
+                    f"operator {operator.name}: name or opcode {operator.opcode} is taken or out of range; renumber it"
                 )
             table[operator.name] = operator
             opcodes.add(operator.opcode)

@@ -1,4 +1,3 @@
-# ruff: noqa: ARG001  (all operators share one signature)
 """Operators that know where a session begins: running sums, levels, daily range. Missing bars are skipped."""
 
 import numpy as np

@@ -92,7 +92,7 @@ def slot_load(s, o, n_slots, depth, slot, session):
 
 
 @inner
-def slot_store(s, o, n_slots, depth, slot, session, value):  # noqa: ARG001  (addressed like slot_load)
+def slot_store(s, o, n_slots, depth, slot, session, value):
     """Remember one value for (slot, session); a second one of the same session replaces the first."""
     base = o + slot * (depth + 3)
     if s[base] > 0 and s[base + 2] == session + 1.0:

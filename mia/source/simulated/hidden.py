@@ -94,9 +94,7 @@ def shape(from_open: Array, to_close: Array) -> Array:
     from_open : (M,) minutes since the regular open, negative before
     to_close : (M,) minutes until the regular close, negative after
     """
-    night = (
-        0.16 + 0.12 * np.exp(-(((from_open + 380) / 60) ** 2)) + 0.5 * np.exp(-(((from_open + 55) / 10) ** 2))
-    )
+    night = 0.16 + 0.12 * np.exp(-(((from_open + 380) / 60) ** 2)) + 0.5 * np.exp(-(((from_open + 55) / 10) ** 2))
     day = 0.8 + 2.2 * np.exp(-from_open / 25.0) + 1.1 * np.exp(-to_close / 25.0)
     late = 0.18 + 0.35 * np.exp(to_close / 15.0)
     return np.where(from_open < 0, night, np.where(to_close >= 0, day, late))

@@ -204,9 +204,7 @@ class SimulatedMarket:
         rows[:, kernel.ORDERS] = orders * quiet / 60
         rows[:, kernel.ACTIVITY] = self._queue_pace(base) * pace * quiet / 60
         thin = np.asarray(settings.regime_depth)[state.regime] * np.exp(-0.25 * (state.slow + state.fast))
-        rows[:, kernel.QUEUE] = np.maximum(
-            2.0, scale.queue_lots * thin * (0.35 + 0.65 * np.minimum(day / 2, 1.2))
-        )
+        rows[:, kernel.QUEUE] = np.maximum(2.0, scale.queue_lots * thin * (0.35 + 0.65 * np.minimum(day / 2, 1.2)))
         rows[:, kernel.BIAS] = bias
         rows[:, kernel.LEAN] = 0.9 * np.tanh(settings.flow_lean * signal)
         about_mean = np.log(variance)[state.regime] - share @ np.log(variance) + state.slow + state.fast
@@ -250,9 +248,7 @@ class SimulatedMarket:
             parts.append(out[:n].copy())
         return np.concatenate(parts), mid2
 
-    def _fill(
-        self, sessions: Sessions, values: Array, ts: Array, found: list[tuple[_Drive, Array, Array]]
-    ) -> Truth:
+    def _fill(self, sessions: Sessions, values: Array, ts: Array, found: list[tuple[_Drive, Array, Array]]) -> Truth:
         """Write the cross-asset columns into `values` and gather the truth of every row."""
         columns = [INDEX[name] for name in CROSS]
         length = self._settings.bar_minutes
