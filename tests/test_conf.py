@@ -1,6 +1,7 @@
 """Every option of every group composes, validates and becomes typed settings; the traps of Hydra stay closed."""
 
 import pytest
+import yaml
 
 from mia.domain.errors import ConfigurationError
 from mia.task import command_line, conf_tree
@@ -25,8 +26,9 @@ def test_every_yaml_names_itself():
         if group == "experiment":
             continue
         for option in options:
-            text = (conf_tree.folder() / group / f"{option}.yaml").read_text()
-            assert f"name: {option}" in text, f"conf/{group}/{option}.yaml does not say name: {option}"
+            content = yaml.safe_load((conf_tree.folder() / group / f"{option}.yaml").read_text())
+            name = content.get("mode", content)["name"] if group == "mode" else content["name"]
+            assert name == option, f"conf/{group}/{option}.yaml does not say name: {option}"
 
 
 def test_every_yaml_starts_with_a_comment_for_people():
@@ -35,15 +37,11 @@ def test_every_yaml_starts_with_a_comment_for_people():
 
 
 def test_mode_and_experiment_are_last_in_the_defaults_list():
-    import yaml
-
     defaults = yaml.safe_load((conf_tree.folder() / "config.yaml").read_text())["defaults"]
     assert [next(iter(entry)) for entry in defaults[-2:]] == ["mode", "experiment"]
 
 
 def test_no_experiment_names_a_market():
-    import yaml
-
     for path in (conf_tree.folder() / "experiment").glob("*.yaml"):
         content = yaml.safe_load(path.read_text())
         assert "market" not in content, path
@@ -51,8 +49,6 @@ def test_no_experiment_names_a_market():
 
 
 def test_market_is_absent_from_the_defaults_list_so_that_plus_market_works():
-    import yaml
-
     defaults = yaml.safe_load((conf_tree.folder() / "config.yaml").read_text())["defaults"]
     assert not any(isinstance(entry, dict) and "market" in entry for entry in defaults)
 

@@ -25,7 +25,8 @@ def seeded() -> Iterator[None]:
     Stable-Baselines3 seeds Python, numpy and torch globally; nobody else's numbers may depend on that. One
     thread, because two were measured five times slower on a busy machine, and sums would differ.
     """
-    threads, python, legacy = torch.get_num_threads(), random.getstate(), np.random.get_state()
+    threads, python = torch.get_num_threads(), random.getstate()
+    legacy = np.random.get_state()  # noqa: NPY002 - what Stable-Baselines3 seeds
     torch.set_num_threads(1)
     try:
         with torch.random.fork_rng(devices=[]):
@@ -33,7 +34,7 @@ def seeded() -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         random.setstate(python)
-        np.random.set_state(legacy)
+        np.random.set_state(legacy)  # noqa: NPY002
 
 
 def cosine(start: float, end: float) -> Callable[[float], float]:

@@ -85,7 +85,11 @@ class TrainedPolicy:
         return float(self.table(obs[None, :], np.array([position], dtype=np.float32))[0, 0])
 
     def predict(
-        self, obs: Array, state: Any = None, episode_start: Any = None, deterministic: bool = True
+        self,
+        obs: Array,
+        state: Any = None,
+        episode_start: Any = None,  # noqa: ARG002 - part of the library's signature
+        deterministic: bool = True,  # noqa: ARG002
     ) -> tuple[Array, Any]:
         """Return actions 0 short, 1 flat, 2 long, as Stable-Baselines3's `predict` does.
 

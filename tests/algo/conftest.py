@@ -37,7 +37,7 @@ def ppo(root):
 def world_settings(root):
     """The yardstick with few rows."""
     settings = YardstickSettings(**read(root, "source/yardstick.yaml"))
-    return replace(settings, train_rows=20_000, judge_rows=50_000)
+    return replace(settings, train_rows=50_000, judge_rows=50_000)
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def trained(tape, terms, qr_dqn):
     """A quickly trained qr_dqn."""
     from mia.algo import learner
 
-    return learner("qr_dqn")(tape, terms, replace(qr_dqn, updates=400), 100)
+    return learner("qr_dqn")(tape, terms, replace(qr_dqn, updates=500, target_quantiles=0), 100)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 import pickle
 import struct
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def policy(quantiles=2, **changes):
     widths = (5, 8, 3 * max(quantiles, 1))
     layers = tuple(
         (rng.standard_normal((b, a)).astype(np.float32), rng.standard_normal(b).astype(np.float32))
-        for a, b in zip(widths, widths[1:], strict=False)
+        for a, b in pairwise(widths)
     )
     values = {
         "algo": "qr_dqn",
@@ -255,8 +256,8 @@ def test_bundle_that_does_not_fit_together_is_not_made():
         bundle(observation=("a",))
     with pytest.raises(ArtefactMismatch, match="plain lower-case"):
         bundle(parts={"../x": {}})
+    layers = bundle().policy.layers
     with pytest.raises(ArtefactMismatch, match="layer 0"):
-        layers = bundle().policy.layers
         replace(policy(), layers=((layers[0][0].astype(np.float64), layers[0][1]), layers[1]))
 
 

@@ -70,6 +70,7 @@ class Drift:
     initial = np.array([0.2, 0.3, 0.5])
 
     def step(self, belief, x):
+        x = np.nan_to_num(x)
         mixed = 0.9 * belief + 0.1 * np.array([abs(x[0]), 1.0, abs(x[1])])
         return mixed / mixed.sum()
 
@@ -127,7 +128,7 @@ def batch_track(es, es_terms, bars):
     view, masks, beliefs = [], [], []
     for row, slot in zip(features, bars.column("cal.slot"), strict=True):
         scaled, present = scaler.transform_row(row, int(slot))
-        belief = regime.step(belief, scaled[:2])
+        belief = regime.step(belief, np.where(np.isfinite(row[:2]), scaled[:2], np.nan))
         view.append(scaled)
         masks.append(present)
         beliefs.append(belief)

@@ -25,7 +25,7 @@ def evaluation_settings():
     return EvaluationSettings(**body)
 
 
-SETTINGS = evaluation_settings()
+SETTINGS = replace(evaluation_settings(), min_train_share=0.0)
 
 
 @given(
@@ -108,3 +108,9 @@ def test_sessions_that_go_back_are_refused():
 def test_impossible_settings_are_refused_naming_the_field(field, value):
     with pytest.raises(ConfigurationError, match=field):
         replace(SETTINGS, **{field: value})
+
+
+def test_training_never_gets_less_than_its_share_of_the_sessions():
+    session = np.repeat(np.arange(41), 100)
+    first = folds(session, replace(SETTINGS, min_train_share=0.5))[0]
+    assert first.train_sessions >= 20

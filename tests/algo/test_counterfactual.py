@@ -1,0 +1,117 @@
+"""The replay gives every outcome the accounting kernel knows, and none beyond the tape's end."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from sb3_contrib.common.utils import quantile_huber_loss
+from stable_baselines3 import DQN
+
+from mia.algo.counterfactual import CounterfactualReplay
+from mia.algo.experience import POSITIONS, experience
+from mia.algo.qr_dqn import all_positions, quantile_huber_gradient
+from mia.domain.errors import DataError
+from mia.domain.rng import generator
+from mia.env.trading_vec_env import TradingVecEnv
+from mia.reward.pnl import PnlReward
+from mia.risk.limits import unlimited
+
+
+@pytest.fixture
+def short(tape):
+    """400 rows that must be flat at every 50th row, and may not be entered in the first 20."""
+    part = tape.slice(0, 400)
+    must_flat = np.arange(400) % 50 == 49
+    return replace(part, must_flat=must_flat, may_enter=np.arange(400) >= 20)
+
+
+def replay(learned):
+    box = spaces.Box(-np.inf, np.inf, (learned.obs.shape[1] + 1,), np.float32)
+    return CounterfactualReplay(1, box, spaces.Discrete(3), "cpu", experience=learned, rng=generator(0, "test"))
+
+
+def test_experience_is_the_hand_computed_money(short, terms):
+    learned = experience(short, terms)
+    assert terms.tick_value_cents == 1
+    for t in (0, 30, 49, 200):
+        gap, move = short.open[t + 1] - short.close[t], short.close[t + 1] - short.open[t + 1]
+        for p, held in enumerate(POSITIONS):
+            for a, wish in enumerate(POSITIONS):
+                target = wish
+                if not short.may_enter[t]:
+                    target = min(max(wish, min(held, 0)), max(held, 0))
+                if short.must_flat[t]:
+                    target = 0
+                cents = held * gap + target * move - terms.side_cost_cents * abs(target - held)
+                assert learned.cents[t, p, a] == cents
+                assert POSITIONS[learned.held[t, p, a]] == target
+
+
+def test_every_row_but_the_last_is_drawn_once_before_any_comes_again(short, terms):
+    buffer = replay(experience(short, terms))
+    rows = np.concatenate([buffer.draw(133) for _ in range(3)])
+    assert sorted(rows.tolist()) == list(range(399))
+
+
+def test_transitions_follow_the_tape(short, terms):
+    learned = experience(short, terms)
+    buffer = replay(learned)
+    place = {row.tobytes(): t for t, row in enumerate(learned.obs)}
+    batch = buffer.sample(256)
+    for i in range(256):
+        t = place[batch.observations[i, :-1].numpy().tobytes()]
+        p, a = POSITIONS.index(int(batch.observations[i, -1])), int(batch.actions[i])
+        assert place[batch.next_observations[i, :-1].numpy().tobytes()] == t + 1
+        assert batch.rewards[i].item() == pytest.approx(learned.cents[t, p, a] / learned.bar_cents, rel=1e-6)
+        assert batch.next_observations[i, -1] == POSITIONS[learned.held[t, p, a]]
+    assert not batch.dones.any()
+
+
+def test_replay_holds_no_copy_of_the_observations(short, terms):
+    learned = experience(short, terms)
+    assert replay(learned).market.data_ptr() == learned.obs.ctypes.data
+
+
+def test_unmodified_library_learner_can_use_the_replay(short, terms):
+    learned = experience(short, terms)
+    env = TradingVecEnv(short, terms, unlimited(), PnlReward(scale_cents=learned.bar_cents), n_envs=1, seed=0)
+    model = DQN(
+        "MlpPolicy",
+        env,
+        learning_starts=0,
+        replay_buffer_class=CounterfactualReplay,
+        replay_buffer_kwargs={"experience": learned, "rng": generator(0, "test")},
+        seed=0,
+        device="cpu",
+    )
+    before = [p.detach().clone() for p in model.q_net.parameters()]
+    model.learn(40, log_interval=None)
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.q_net.parameters(), strict=True))
+
+
+def test_prices_that_never_move_are_refused(short, terms):
+    still = np.full(400, 5, dtype=np.int64)
+    with pytest.raises(DataError, match="never moves"):
+        experience(replace(short, open=still, high=still, low=still, close=still), terms)
+
+
+@pytest.mark.parametrize("targets", [1, 4, 11])
+def test_gradient_equals_that_of_the_librarys_loss(targets):
+    torch.manual_seed(0)
+    current = (3 * torch.randn(6, 9, 11)).requires_grad_()
+    target = 3 * torch.randn(6, 9, targets)
+    quantile_huber_loss(current, target, sum_over_quantiles=True).backward()
+    ours = quantile_huber_gradient(current.detach(), target, (torch.arange(11) + 0.5) / 11)
+    torch.testing.assert_close(ours, current.grad, atol=1e-7, rtol=1e-5)
+
+
+def test_forward_at_all_positions_equals_three_separate_ones():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 4))
+    market = torch.randn(10, 5)
+    out = all_positions(net, market)
+    for p, held in enumerate(POSITIONS):
+        alone = net(torch.cat([market, torch.full((10, 1), float(held))], dim=1))
+        torch.testing.assert_close(out[:, p], alone)

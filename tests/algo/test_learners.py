@@ -1,0 +1,177 @@
+"""The learners learn, are reproducible, leave global state alone, and stop trading where nothing is to be had."""
+
+import json
+import random
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mia.algo import learner
+from mia.algo.learning import cosine
+from mia.algo.policy import weights_digest
+from mia.algo.settings import PPOSettings, QRDQNSettings
+from mia.broker.terms import Terms
+from mia.desk.backtest import run_policy
+from mia.desk.policy import TablePolicy
+from mia.domain.errors import ConfigurationError
+from mia.evaluation import known_world
+from mia.risk.limits import unlimited
+from mia.source import yardstick
+
+
+def test_qr_dqn_learns_most_of_the_optimum_from_50_000_rows(trained, judge_world):
+    assert known_world.judge(trained, judge_world)["fraction"] > 0.6
+    assert not trained.abstains
+
+
+def test_judgement_agrees_with_the_accounting_kernel(trained, judge_world, world_settings):
+    tape, terms = known_world.tape(judge_world), known_world.terms(world_settings)
+    track = run_policy(tape, trained, terms, unlimited(), close_at_end=False)
+    judged = known_world.judge(trained, judge_world)
+    assert track.cost_cents[-1] == pytest.approx(1000 * judged["cost"] * len(tape), abs=1000)
+    held = np.append(track.position[1:], 0)
+    rounded = np.rint(1000 * judge_world.returns).astype(np.int64)
+    assert track.gross_cents[-1] == (held[:-1] * rounded[:-1]).sum()
+
+
+def test_policy_offers_the_desk_its_table(trained, tape, terms):
+    assert isinstance(trained, TablePolicy)
+
+    class OneByOne:
+        def decide(self, obs, position):
+            return trained.decide(obs, position)
+
+    part = tape.slice(0, 500)
+    at_once = run_policy(part, trained, terms, unlimited())
+    singly = run_policy(part, OneByOne(), terms, unlimited())
+    assert np.array_equal(at_once.equity_cents, singly.equity_cents)
+    assert np.array_equal(at_once.position, singly.position)
+
+
+@pytest.mark.parametrize("name", ["qr_dqn", "ppo"])
+def test_same_seed_gives_the_same_weights_and_another_seed_others(name, request, tape, terms):
+    first = request.getfixturevalue({"qr_dqn": "trained", "ppo": "trained_ppo"}[name])
+    settings = request.getfixturevalue(name)
+    quick = {"qr_dqn": {"updates": 500, "target_quantiles": 0}, "ppo": {"frames": 3 * 4096}}[name]
+    again = learner(name)(tape, terms, replace(settings, **quick), 100)
+    few = {"qr_dqn": {"updates": 50}, "ppo": {"frames": 4096}}[name]
+    other = learner(name)(tape, terms, replace(settings, **few), 101)
+    assert again.card["weights_sha256"] == first.card["weights_sha256"] == first.digest
+    assert other.digest != learner(name)(tape, terms, replace(settings, **few), 100).digest
+
+
+SCRIPT = """
+import sys, yaml
+from dataclasses import replace
+sys.path.insert(0, sys.argv[1])
+from conftest import build, read
+from pathlib import Path
+from mia.algo import learner
+from mia.algo.settings import QRDQNSettings
+from mia.evaluation import known_world
+from mia.source import yardstick
+from mia.source.yardstick_settings import YardstickSettings
+root = Path(sys.argv[1]).parents[1]
+world = replace(YardstickSettings(**read(root, "source/yardstick.yaml")), train_rows=50_000, judge_rows=50_000)
+settings = replace(build(QRDQNSettings, read(root, "algo/qr_dqn.yaml")), updates=500, target_quantiles=0)
+tape = known_world.tape(yardstick.world(world, 100, "train"))
+print(learner("qr_dqn")(tape, known_world.terms(world), settings, 100).digest)
+"""
+
+
+def test_another_process_gives_the_same_weights(trained, root):
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(root / "tests" / "algo")],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=root,
+    )
+    assert ran.stdout.split()[-1] == trained.digest
+
+
+def test_training_leaves_the_global_random_states_alone(tape, terms, qr_dqn):
+    def draws():
+        return random.random(), np.random.rand(), float(torch.rand(1))  # noqa: NPY002
+
+    def seed():
+        random.seed(1)
+        np.random.seed(1)  # noqa: NPY002
+        torch.manual_seed(1)
+
+    seed()
+    undisturbed = draws()
+    seed()
+    learner("qr_dqn")(tape.slice(0, 2000), terms, replace(qr_dqn, updates=50), 5)
+    assert draws() == undisturbed
+
+
+@pytest.mark.parametrize("name", ["qr_dqn", "ppo"])
+def test_null_market_is_not_traded(name, request, world_settings, terms):
+    null = yardstick.null(world_settings)
+    quick = {"qr_dqn": {"updates": 400}, "ppo": {"frames": 3 * 4096}}[name]
+    settings = replace(request.getfixturevalue(name), **quick)
+    policy = learner(name)(known_world.tape(yardstick.world(null, 100, "train")), terms, settings, 100)
+    judged = known_world.judge(policy, yardstick.world(null, 100, "judge"), world_settings)
+    assert judged["cost_fraction"] < 0.02
+
+
+def test_ppo_learns_something_in_a_few_rounds(ppo, tape, terms, judge_world):
+    policy = learner("ppo")(tape, terms, replace(ppo, frames=80_000), 100)
+    trading = replace(policy, abstains=False)
+    assert known_world.judge(trading, judge_world)["fraction"] > 0.2
+
+
+def test_card_is_json_and_says_what_happened(trained, qr_dqn):
+    card = json.loads(json.dumps(dict(trained.card)))
+    assert card["algo"] == "qr_dqn"
+    assert card["settings"]["network"] == list(qr_dqn.network)
+    assert len(card["curve"]) == qr_dqn.validation.checkpoints
+    assert card["selected_step"] in [int(look["step"]) for look in card["curve"]]
+    assert card["weights_sha256"] == weights_digest(list(trained.layers))
+
+
+def test_progress_hears_of_the_start_and_every_checkpoint(tape, terms, qr_dqn):
+    heard = []
+    learner("qr_dqn")(tape.slice(0, 2000), terms, replace(qr_dqn, updates=500), 5, lambda *told: heard.append(told))
+    assert heard[0] == (0, 10, {})
+    assert [done for done, _, _ in heard[1:]] == [5, 7, 8, 9, 10]
+    assert set(heard[-1][2]) == {"step", "profit_cents_per_bar", "trades_per_1000_bars"}
+
+
+def test_prohibitive_cost_teaches_not_to_trade(tape, qr_dqn):
+    dear = Terms(tick_value_cents=1, side_cost_cents=20_000)
+    policy = learner("qr_dqn")(tape, dear, replace(qr_dqn, updates=200), 100)
+    assert policy.abstains
+    assert policy.card["validation_trades"] < 20
+
+
+def test_step_size_falls_from_start_to_end_as_half_a_cosine():
+    rate = cosine(1.0, 0.2)
+    assert [rate(1.0), rate(0.5), rate(0.0)] == pytest.approx([1.0, 0.6, 0.2])
+
+
+def test_unknown_algorithm_and_impossible_settings_are_refused(qr_dqn, ppo):
+    with pytest.raises(ConfigurationError, match="ppo, qr_dqn"):
+        learner("sarsa")
+    for settings, field, value in (
+        (qr_dqn, "discount", 1.0),
+        (qr_dqn, "network", ()),
+        (qr_dqn, "target_quantiles", 52),
+        (qr_dqn.validation, "share", 0.0),
+        (ppo, "batch_frames", 10**9),
+        (ppo, "name", "qr_dqn"),
+    ):
+        with pytest.raises(ConfigurationError, match=field):
+            replace(settings, **{field: value})
+
+
+def test_settings_and_registry_import_without_torch():
+    code = "import sys, mia.algo, mia.algo.settings; print('torch' in sys.modules, 'numba' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "False"]
+    assert {QRDQNSettings.__name__, PPOSettings.__name__} == {"QRDQNSettings", "PPOSettings"}
