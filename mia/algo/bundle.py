@@ -106,7 +106,8 @@ def save(folder: Path, bundle: Bundle) -> str:
     """
     policy = bundle.policy
     files = {f"{name}.json": _json(part, f"part {name}") for name, part in bundle.parts.items()}
-    files["card.json"] = _json(dict(policy.card), "the card")
+    # How long training took differs from run to run; without it the same training gives the same bytes.
+    files["card.json"] = _json({**policy.card, "cpu_s": None}, "the card")
     files[WEIGHTS] = _weights(policy)
     manifest = {
         "schema": SCHEMA,

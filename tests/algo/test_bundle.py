@@ -33,7 +33,7 @@ def policy(quantiles=2, **changes):
         "n_quantiles": quantiles,
         "value_cents": 125.5,
         "abstains": False,
-        "card": {"seed": 3, "curve": [{"step": 1.0}]},
+        "card": {"seed": 3, "cpu_s": 1.5, "curve": [{"step": 1.0}]},
     }
     return TrainedPolicy(**values | changes)
 
@@ -89,7 +89,7 @@ def refused(folder, *words):
 def test_bundle_comes_back_as_it_was(folder):
     back, first = bundles.load(folder, market="MNQ", features_sha256="f" * 64), bundle()
     assert back.policy.digest == first.policy.digest
-    assert back.policy.card == first.policy.card
+    assert back.policy.card == {**first.policy.card, "cpu_s": None}
     assert (back.market, back.observation, back.data_digest) == ("MNQ", ("a", "b", "c", "d"), "d" * 64)
     assert back.parts == PARTS
     obs = np.random.default_rng(1).standard_normal((50, 4)).astype(np.float32)
@@ -101,6 +101,11 @@ def test_same_bundle_has_the_same_digest_and_leaves_no_partial_folder(tmp_path):
     assert bundles.save(tmp_path / "a", bundle()) == bundles.save(tmp_path / "b", bundle())
     assert bundles.save(tmp_path / "a", bundle(market="ES")) != bundles.save(tmp_path / "b", bundle())
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_slower_training_gives_the_same_bytes(tmp_path):
+    slow = bundle(policy=policy(card={"seed": 3, "cpu_s": 99.0, "curve": [{"step": 1.0}]}))
+    assert bundles.save(tmp_path / "a", slow) == bundles.save(tmp_path / "b", bundle())
 
 
 def test_failed_save_leaves_the_old_bundle_in_place(folder):
