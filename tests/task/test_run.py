@@ -1,0 +1,83 @@
+"""The whole command, small: it leaves what it promises, and the same seed leaves the same digest."""
+
+import json
+
+import pytest
+
+from mia.task import command_line
+
+SMALL = [
+    "source.sessions=6",
+    "evaluation.n_folds=1",
+    "evaluation.min_train_sessions=3",
+    "evaluation.bootstrap_samples=200",
+    "selection.max_rows=1200",
+    "selection.trees=8",
+    "algo.updates=100",
+    "algo.updates_per_step=10",
+    "quiet=true",
+]
+
+OOS = "net_usd gross_usd cost_usd sharpe sharpe_ci max_drawdown_usd cvar95_usd trades turnover exposure".split()
+
+
+def run(folder, monkeypatch, *more):
+    folder.mkdir(exist_ok=True)
+    monkeypatch.chdir(folder)
+    assert command_line.run(["+market=ES", "algo=qr_dqn", *SMALL, *more]) == 0
+    latest = json.loads((folder / "outputs/runs/latest.json").read_text())
+    return json.loads(open(latest["summary"]).read()), latest["run"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        return run(tmp_path_factory.mktemp("first"), patch)
+
+
+def test_the_summary_holds_what_programs_rely_on(finished):
+    summary, _ = finished
+    promised = "schema market algo source seed config_digest data_digest digest cpu_seconds peak_memory_mb bars folds oos"
+    for key in [*promised.split(), "baselines", "trials", "verdict"]:
+        assert key in summary, key
+    for figures in [summary["oos"], *summary["baselines"].values()]:
+        assert set(OOS) <= set(figures)
+    named = "flat buy_and_hold always_short random sma_cross rsi_reversion ridge".split()
+    assert set(named) <= set(summary["baselines"])
+
+
+def test_flat_costs_nothing_and_every_account_adds_up(finished):
+    summary, _ = finished
+    assert summary["baselines"]["flat"]["net_usd"] == 0
+    for figures in [summary["oos"], *summary["baselines"].values()]:
+        assert figures["net_usd"] == pytest.approx(figures["gross_usd"] - figures["cost_usd"], abs=0.005)
+
+
+def test_kinder_fills_never_earn_less_on_the_same_trades(finished):
+    fills = finished[0]["fills"]
+    assert fills["optimistic"]["cost_usd"] <= fills["central"]["cost_usd"] <= fills["pessimistic"]["cost_usd"]
+    assert finished[0]["headline_fill"] == "pessimistic"
+
+
+def test_the_run_directory_holds_report_bundle_and_configuration(finished):
+    from pathlib import Path
+
+    run_directory = Path(finished[1])
+    assert (run_directory / "report.html").stat().st_size > 100_000
+    assert (run_directory / "bundle" / "manifest.json").is_file()
+    assert (run_directory / ".hydra" / "config.yaml").is_file()
+    assert not [path for path in run_directory.rglob("*") if path.suffix in (".pkl", ".zip", ".pt", ".pickle")]
+
+
+def test_the_same_command_gives_the_same_digest_and_counts_as_another_trial(finished, tmp_path, monkeypatch):
+    first, _ = finished
+    second, _ = run(tmp_path, monkeypatch)
+    third, _ = run(tmp_path, monkeypatch, "tracking=off")
+    assert first["digest"] == second["digest"] == third["digest"]
+    assert (second["trials"], third["trials"]) == (1, 2)
+
+
+def test_another_seed_gives_another_digest(finished, tmp_path, monkeypatch):
+    other, _ = run(tmp_path, monkeypatch, "seed=1", "tracking=off")
+    assert other["digest"] != finished[0]["digest"]
+    assert other["data_digest"] != finished[0]["data_digest"]
