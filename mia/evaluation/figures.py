@@ -26,6 +26,8 @@ COLOURS = (
 )
 DASHES = ("6px,3px", "2px,2px", "8px,3px,2px,3px", "11px,3px", "solid")
 BUY_COLOUR, SELL_COLOUR = "#0072b2", "#d55e00"  # a pair that stays apart in every common colour blindness
+SIDES = ((1, "buy", "triangle-up", BUY_COLOUR), (-1, "sell", "triangle-down", SELL_COLOUR))
+MARKERS = 500  # more would hide the price they stand on
 REGIME_COLOURS = ("#178f82", "#d9a441", "#6b4c9a")
 TEXT, GRID, LINE, FALLING = "#3a4657", "#e4e8ee", "#8a96a8", "#5d6b80"
 
@@ -116,13 +118,14 @@ def drawdown(ts: Array, series: Mapping[str, Array], policy: str | None = None) 
     return figure
 
 
-def price_overview(ts: Array, price: Array) -> go.Figure:
-    """Candles over the whole span, merged to at most `CANDLES`.
+def price_overview(ts: Array, price: Array, fills: Mapping[str, Array] | None = None) -> go.Figure:
+    """Candles over the whole span, merged to at most `CANDLES`, with the latest `MARKERS` fills.
 
     Parameters
     ----------
     ts : (T,) int64 [ns UTC]
     price : (T, 4) open, high, low, close [points]
+    fills : as in `price_detail`
     """
     starts = buckets(len(ts), CANDLES)
     ends = _ends(starts, len(ts))
@@ -134,11 +137,28 @@ def price_overview(ts: Array, price: Array) -> go.Figure:
             price[ends, 3],
         )
     )
-    return _candles(labels(ts[ends]), merged).update_layout(margin_t=16)
+    where = labels(ts[ends])
+    figure = _candles(where, merged)
+    if fills is None or len(fills["row"]) == 0:
+        return figure.update_layout(margin_t=16)
+    rows = np.asarray(fills["row"], dtype=np.int64)[-MARKERS:]
+    side, at = np.asarray(fills["side"])[-MARKERS:], np.asarray(fills["price"], dtype=float)[-MARKERS:]
+    candle = np.searchsorted(starts, rows, side="right") - 1
+    for way, word, symbol, colour in SIDES:
+        pick = side == way
+        figure.add_scatter(
+            x=where[candle[pick]],
+            y=at[pick],
+            mode="markers",
+            name=word,
+            marker={"symbol": symbol, "size": 6, "color": colour, "opacity": 0.75},
+            hovertemplate=word + " at %{y:,.2f}<extra></extra>",
+        )
+    return figure
 
 
 def price_detail(ts: Array, price: Array, fills: Mapping[str, Array], bars: int = 260) -> go.Figure:
-    """Every bar and every fill of a closing stretch: the `bars` rows that end shortly after the last fill.
+    """Every bar and every fill of the busiest stretch: the `bars` rows with the most fills, the latest of equals.
 
     Parameters
     ----------
@@ -147,15 +167,14 @@ def price_detail(ts: Array, price: Array, fills: Mapping[str, Array], bars: int 
         -1 sell), `contracts`, `cost_usd`
     """
     rows = np.asarray(fills["row"], dtype=np.int64)
-    stop = min(len(ts), int(rows[-1]) + 12) if len(rows) else len(ts)
+    held = [int(np.searchsorted(rows, row, side="right") - np.searchsorted(rows, row - bars + 24)) for row in rows]
+    last = int(rows[len(held) - 1 - int(np.argmax(held[::-1]))]) if held else len(ts)
+    stop = min(len(ts), last + 12)
     start = max(0, stop - bars)
     where = labels(ts[start:stop])
     figure = _candles(where, price[start:stop])
     inside = (rows >= start) & (rows < stop)
-    for side, word, symbol, colour in (
-        (1, "buy", "triangle-up", BUY_COLOUR),
-        (-1, "sell", "triangle-down", SELL_COLOUR),
-    ):
+    for side, word, symbol, colour in SIDES:
         pick = inside & (np.asarray(fills["side"]) == side)
         figure.add_scatter(
             x=where[rows[pick] - start],
@@ -340,7 +359,7 @@ def learning(steps: Array, curves: Mapping[str, Array], unit: str) -> go.Figure:
 
     Parameters
     ----------
-    steps : (N,) frames or updates seen [count]
+    steps : (N,) share of training done [%]
     curves : name -> (N,) score, NaN where not measured
     """
     figure = go.Figure()
@@ -355,7 +374,7 @@ def learning(steps: Array, curves: Mapping[str, Array], unit: str) -> go.Figure:
             line={"width": 1.6, "dash": dash, "color": given[name]},
         )
     _house(figure)
-    figure.update_xaxes(title_text="training steps", tickformat=",.3~s", hoverformat=",.0f")
+    figure.update_xaxes(title_text="share of training [%]", tickformat=",.0f", hoverformat=",.0f")
     figure.update_yaxes(title_text=_safe(unit), tickformat=",.3~g")
     return figure
 
@@ -433,6 +452,8 @@ def _time_axis(figure: go.Figure, x: Array) -> None:
     starts = np.flatnonzero(np.append(True, days[1:] != days[:-1])) if len(x) else np.array([], dtype=int)
     if len(starts) >= 3:
         ticks = starts[:: -(-len(starts) // 8)]
+        # A day cut short at the edge would set two labels on one another.
+        ticks = ticks[np.append(np.diff(ticks) * 16 > len(x), True)]
         text = [_day(x[i], year=k == 0 or x[i][:4] != x[ticks[k - 1]][:4]) for k, i in enumerate(ticks)]
     else:
         ticks = np.unique(((np.arange(6) + 0.5) / 6 * len(x)).astype(int))[: len(x)]

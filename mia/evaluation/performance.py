@@ -162,6 +162,7 @@ def performance(
     net_usd, gross_usd, cost_usd : profit after and before costs, and the costs [USD]
     sharpe, sharpe_ci, sharpe_se : of daily net profit, x sqrt(252); interval by stationary block bootstrap
     max_drawdown_usd : deepest fall of equity at session closes [USD], <= 0
+    max_drawdown_intraday_usd : the same at bar closes, which no account can look away from [USD], <= 0
     cvar95_usd : mean of the worst 5 % of sessions [USD]
     trades : sides [contracts]; turnover : sides per session; exposure : share of bars in a position
     years_needed : data until the interval would exclude zero at this Sharpe [years], None if never
@@ -177,6 +178,7 @@ def performance(
         "sharpe": sharpe,
         "sharpe_ci": [low, high],
         "max_drawdown_usd": max_drawdown_usd(daily),
+        "max_drawdown_intraday_usd": max_drawdown_usd(np.diff(result.equity_cents, prepend=0) / 100.0),
         "cvar95_usd": cvar_usd(daily),
         "trades": result.sides,
         "turnover": result.sides / len(daily),

@@ -309,7 +309,7 @@ def _time_figures(content: ReportContent) -> dict[str, "go.Figure"]:
         made["drawdown"] = draw.drawdown(content.ts, content.equity_cents, content.policy)
     if content.price_ticks is not None and content.tick_size is not None:
         price = np.asarray(content.price_ticks, dtype=float) * content.tick_size
-        made["price"] = draw.price_overview(content.ts, price)
+        made["price"] = draw.price_overview(content.ts, price, _points(content) if _fill_count(content) else None)
         if _fill_count(content):
             made["trades"] = draw.price_detail(content.ts, price, _points(content))
     if content.belief is not None:

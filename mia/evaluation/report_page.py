@@ -99,7 +99,7 @@ th button{all:unset;cursor:pointer}
 th button::after{content:"";display:inline-block;width:1em;text-align:right}
 th[aria-sort=ascending] button::after{content:"\\2191"}
 th[aria-sort=descending] button::after{content:"\\2193"}
-.stats{display:grid;grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:1px;
+.stats{display:grid;grid-template-columns:repeat(auto-fit,minmax(210px,1fr));gap:1px;
 background:var(--line);border:1px solid var(--line);border-radius:12px;overflow:hidden}
 .stats div{background:var(--card);padding:14px 18px}
 .stats dt{font-size:13px;color:var(--soft)}

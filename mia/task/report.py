@@ -24,6 +24,9 @@ Array = np.ndarray
 SCHEMA = 1
 TONES = {"skill": "good", "luck": "open", "loss": "bad"}
 MOST_QUANTILE_ROWS = 400
+FOLD_COLUMNS = (
+    "fold train_from train_to train_bars test_from test_to test_bars significant net_usd trades abstains".split()
+)
 
 
 def open_tracker(settings: RunSettings, plain: Mapping[str, Any], watch: Watch) -> None:
@@ -193,7 +196,7 @@ def _content(
         policy=POLICY,
         baselines={POLICY: fills[settings.broker.headline], **others},
         reference=dict(reference),
-        folds=[{k: v for k, v in row.items() if k != "weights"} for row in summary["folds"]],
+        folds=[{k: v for k, v in row.items() if k in FOLD_COLUMNS} for row in summary["folds"]],
         ts=np.concatenate([tape.ts[span] for span in spans]),
         equity_cents={name: joined(parts).equity_cents for name, parts in walks.names.items()},
         price_ticks=np.concatenate([price[span] for span in spans]),
@@ -213,6 +216,7 @@ def _content(
             "Sessions judged": len(evaluate.daily(walks.names[POLICY])),
             "Years this Sharpe would need": fills[settings.broker.headline]["years_needed"],
         },
+        absent={} if made.quality else {"quality": "The simulator writes no bad rows; checks run on files."},
     )
 
 
@@ -289,7 +293,10 @@ def _quantiles(fold: Judged) -> Quantiles | None:
 
 def _steps(judged: Sequence[Judged]) -> Array | None:
     longest = max((fold.policy.card["curve"] for fold in judged), key=len)
-    return np.array([point["step"] for point in longest]) if longest else None
+    if not longest:
+        return None
+    steps = np.array([point["step"] for point in longest])
+    return 100.0 * steps / steps[-1]
 
 
 def _learning(judged: Sequence[Judged]) -> dict[str, Array]:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 WIDTH, NAME_WIDTH = 80, 20
-COLUMNS = ("net_usd", "cost_usd", "sharpe", "sharpe_ci", "max_drawdown_usd", "trades")
+COLUMNS = ("net_usd", "cost_usd", "sharpe", "sharpe_ci", "max_drawdown_intraday_usd", "trades")
 DROPPED_FIRST = ("cost_usd", "trades", "sharpe_ci")
-SHORT = {"sharpe_ci": "95 % interval", "max_drawdown_usd": "Drawdown", "net_usd": "Net", "cost_usd": "Costs"}
+SHORT = {"sharpe_ci": "95 % interval", "max_drawdown_intraday_usd": "Drawdown", "net_usd": "Net", "cost_usd": "Costs"}
 
 
 class Step:

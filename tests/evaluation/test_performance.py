@@ -38,13 +38,14 @@ def test_figures_of_a_small_walk_are_those_computed_by_hand():
     sharpe = daily.mean() / daily.std(ddof=1) * np.sqrt(252)
     assert set(figures) == {
         *("net_usd", "gross_usd", "cost_usd", "sharpe", "sharpe_ci", "max_drawdown_usd", "cvar95_usd"),
-        *("trades", "turnover", "exposure", "sharpe_se", "years_needed"),
+        *("trades", "turnover", "exposure", "sharpe_se", "years_needed", "max_drawdown_intraday_usd"),
     }
     assert figures["net_usd"] == 25.0
     assert figures["gross_usd"] == 50.0
     assert figures["cost_usd"] == 25.0
     assert figures["sharpe"] == pytest.approx(sharpe)
     assert figures["max_drawdown_usd"] == -15.0
+    assert figures["max_drawdown_intraday_usd"] == -15.0  # 4000 to 2500 cents; at -500 it is 5 below the start
     assert figures["cvar95_usd"] == -15.0
     assert figures["trades"] == 5  # in, out, short, turned around (two)
     assert figures["turnover"] == pytest.approx(5 / 3)

@@ -69,7 +69,11 @@ CASES = {
     "no timestamp": (csv(lambda f: f.drop(columns="ts")), [], "timestamp"),
     "no zone declared": (csv(naive), [], "timezone"),
     "zone that does not exist": (csv(naive), ["source.timezone=Mars/Olympus"], "Mars/Olympus"),
-    "zone that puts all rows outside the session": (csv(lambda f: f.assign(ts=f.ts + pd.Timedelta(days=4))), [], "session"),
+    "zone that puts all rows outside the session": (
+        csv(lambda f: f.assign(ts=f.ts + pd.Timedelta(days=4))),
+        [],
+        "session",
+    ),
     "unsorted and not allowed": (csv(lambda f: f.iloc[::-1]), ["source.allow_unsorted=false"], "run back in time"),
     "nan price": (csv(at("close", 5, np.nan)), [], "bad rows"),
     "negative price": (csv(at("low", 5, -1.0)), [], "bad rows"),

@@ -37,7 +37,9 @@ def finished(tmp_path_factory):
 
 def test_the_summary_holds_what_programs_rely_on(finished):
     summary, _ = finished
-    promised = "schema market algo source seed config_digest data_digest digest cpu_seconds peak_memory_mb bars folds oos"
+    promised = (
+        "schema market algo source seed config_digest data_digest digest cpu_seconds peak_memory_mb bars folds oos"
+    )
     for key in [*promised.split(), "baselines", "trials", "verdict"]:
         assert key in summary, key
     for figures in [summary["oos"], *summary["baselines"].values()]:

@@ -14,7 +14,7 @@ METRICS = {
     "cost_usd": 812.0,
     "sharpe": -0.18,
     "sharpe_ci": (-1.49, 1.0),
-    "max_drawdown_usd": -1834.25,
+    "max_drawdown_intraday_usd": -1834.25,
     "trades": 1211,
 }
 
@@ -132,7 +132,7 @@ def test_wide_numbers_are_never_cut_at_80_columns():
         "cost_usd": 98765432.0,
         "sharpe": -10.25,
         "sharpe_ci": (-11.49, -10.01),
-        "max_drawdown_usd": -123456789.0,
+        "max_drawdown_intraday_usd": -123456789.0,
         "trades": 12345678,
     }
     text = table(
