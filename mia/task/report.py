@@ -24,9 +24,19 @@ Array = np.ndarray
 SCHEMA = 1
 TONES = {"skill": "good", "luck": "open", "loss": "bad"}
 MOST_QUANTILE_ROWS = 400
-FOLD_COLUMNS = (
-    "fold train_from train_to train_bars test_from test_to test_bars significant net_usd trades abstains".split()
-)
+FOLD_COLUMNS = [
+    "fold",
+    "train_from",
+    "train_to",
+    "train_bars",
+    "test_from",
+    "test_to",
+    "test_bars",
+    "significant",
+    "net_usd",
+    "trades",
+    "abstains",
+]
 
 
 def open_tracker(settings: RunSettings, plain: Mapping[str, Any], watch: Watch) -> None:

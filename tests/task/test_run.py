@@ -18,7 +18,18 @@ SMALL = [
     "quiet=true",
 ]
 
-OOS = "net_usd gross_usd cost_usd sharpe sharpe_ci max_drawdown_usd cvar95_usd trades turnover exposure".split()
+OOS = [
+    "net_usd",
+    "gross_usd",
+    "cost_usd",
+    "sharpe",
+    "sharpe_ci",
+    "max_drawdown_usd",
+    "cvar95_usd",
+    "trades",
+    "turnover",
+    "exposure",
+]
 
 
 def run(folder, monkeypatch, *more):
@@ -44,7 +55,7 @@ def test_the_summary_holds_what_programs_rely_on(finished):
         assert key in summary, key
     for figures in [summary["oos"], *summary["baselines"].values()]:
         assert set(OOS) <= set(figures)
-    named = "flat buy_and_hold always_short random sma_cross rsi_reversion ridge".split()
+    named = ["flat", "buy_and_hold", "always_short", "random", "sma_cross", "rsi_reversion", "ridge"]
     assert set(named) <= set(summary["baselines"])
 
 
