@@ -284,7 +284,8 @@ def _run(model: Any, rows: Array, lengths: Sequence[int], iterations: int) -> bo
     """Run EM; True if the likelihood stopped rising before the iterations ran out."""
     import logging
 
-    model.n_iter = iterations
+    # The monitor was made with the model and keeps its own limit: left alone it would stop at hmmlearn's default.
+    model.n_iter = model.monitor_.n_iter = iterations
     log = logging.getLogger("hmmlearn")
     level = log.level
     log.setLevel(logging.ERROR)  # it warns of every last-digit dip; `history` is judged below instead

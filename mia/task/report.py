@@ -89,7 +89,7 @@ def make(
         content = _content(settings, made, judged, walks, fills, others, reference, verdict, summary)
         write(directory / "report.html", content)
         store.write_json(directory / "summary.json", summary)
-    _track(watch, settings, summary, content, directory)
+    _track(watch, settings, summary, content, judged, directory)
     _last_words(watch, settings, oos, others, verdict, made, shown or directory)
     return summary
 
@@ -321,9 +321,15 @@ def _learning(judged: Sequence[Judged]) -> dict[str, Array]:
 
 
 def _track(
-    watch: Watch, settings: RunSettings, summary: Mapping[str, Any], content: ReportContent, directory: Path
+    watch: Watch,
+    settings: RunSettings,
+    summary: Mapping[str, Any],
+    content: ReportContent,
+    judged: Sequence[Judged],
+    directory: Path,
 ) -> None:
     tracker = watch.tracker
+    _track_fits(tracker, summary, judged)
     numbers = {f"evaluate/oos/{k}": v for k, v in summary["oos"].items() if isinstance(v, int | float)}
     for name, values in summary["baselines"].items():
         numbers[f"evaluate/{name}/net_usd"] = values["net_usd"]
@@ -335,6 +341,18 @@ def _track(
     manifest = store.read_json(directory / "bundle" / "manifest.json", "the run again")
     tracker.artefact_manifest(manifest)
     tracker.finish({**numbers, "evaluate/verdict": summary["verdict"], "evaluate/digest": summary["digest"]})
+
+
+def _track_fits(tracker: Any, summary: Mapping[str, Any], judged: Sequence[Judged]) -> None:
+    """Record what each fold's fits found, under the rooms' own names."""
+    tracker.log({"source/bars": summary["bars"], "features/with_inputs": summary["features"]["with_inputs"]}, 0)
+    for fold in judged:
+        at, model = fold.fold.index, fold.state.regime
+        stays = {f"regime/stay_{name}": float(model.transmat[k, k]) for k, name in enumerate(model.names)}
+        tracker.log({"regime/log_likelihood_per_bar": model.log_likelihood, **stays}, at)
+        tracker.log(
+            {"select/columns": len(fold.selection.names), "select/significant": fold.selection.n_significant}, at
+        )
 
 
 def _last_words(

@@ -265,3 +265,10 @@ def test_shipped_option_reads_columns_of_the_catalogue_and_starts_with_a_volatil
 def test_impossible_settings_are_refused_naming_the_field(field, value):
     with pytest.raises(ConfigurationError, match=field):
         replace(SETTINGS, **{field: value})
+
+
+def test_a_slow_fit_gets_all_the_iterations_it_was_promised():
+    rng = generator(5, "test", "slow fit")
+    X = rng.standard_normal((3000, len(SETTINGS.inputs)))  # no regimes at all: the likelihood creeps
+    model = fit(X, replace(SETTINGS, starts=1, max_iterations=60, tolerance=1e-12), generator(0, "x"))
+    assert model.iterations > 30

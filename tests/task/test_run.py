@@ -94,3 +94,20 @@ def test_another_seed_gives_another_digest(finished, tmp_path, monkeypatch):
     other, _ = run(tmp_path, monkeypatch, "seed=1", "tracking=off")
     assert other["digest"] != finished[0]["digest"]
     assert other["data_digest"] != finished[0]["data_digest"]
+
+
+def test_a_known_world_grades_the_learner_and_needs_no_market(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = ["source.train_rows=4000", "source.judge_rows=4000", "algo.updates=60", "algo.updates_per_step=10"]
+    assert command_line.run(["experiment=yardstick", "algo=qr_dqn", "quiet=true", *rows]) == 0
+    (path,) = tmp_path.glob("outputs/runs/*/*/summary.json")
+    known = json.loads(path.read_text())["known_world"]
+    assert known["optimum"] == pytest.approx(0.0505, abs=2e-4)
+    assert {"achieved", "fraction", "cpu_seconds", "trades"} <= set(known)
+
+
+def test_a_known_world_refuses_a_market_whose_optimum_nobody_knows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command_line.run(["+market=ES", "task=known_world"]) == 2
+    assert "experiment=yardstick" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
