@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mia.task import features, ingest, regime, report, select, store, train, trial
+from mia.task import features, ingest, regime, report, select, store, train, trial, warm
 from mia.task.evaluate import Judged
 from mia.task.settings import RunSettings
 from mia.task.watch import Watch
@@ -14,7 +14,10 @@ from mia.task.watch import Watch
 
 def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run every stage in memory and leave a run directory: summary.json, report.html, bundle/."""
-    made = ingest.make(settings, watch)
+    with warm.beside() as compiled:
+        made = ingest.make(settings, watch)
+        with watch.step("compile features"):
+            compiled()
     table = features.make(settings, made, watch)
     states = regime.all_folds(settings, made, table, watch)
     regime.log_transitions(settings, states)
