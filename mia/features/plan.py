@@ -10,7 +10,8 @@ from mia.domain.errors import ConfigurationError
 from mia.domain.market import Market
 from mia.domain.series import INDEX, SOURCE_GROUPS, WIDTH
 from mia.features.catalogue import FeatureSpec
-from mia.features.operators.registry import Operator, operators
+from mia.features.operators.registry import Operator
+from mia.features.operators.table import operators
 
 Array = np.ndarray
 

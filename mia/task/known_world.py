@@ -12,9 +12,9 @@ from mia.evaluation import known_world
 from mia.source import yardstick
 from mia.task import store, trial
 from mia.task.report import SCHEMA
-from mia.task.run import peak_memory_mb
 from mia.task.settings import RunSettings
 from mia.task.train import trainer_progress
+from mia.task.usage import peak_memory_mb
 from mia.task.watch import Watch
 
 

@@ -12,13 +12,13 @@ from mia.evaluation.deflated_sharpe import deflated_sharpe
 from mia.evaluation.performance import joined
 from mia.evaluation.report import Importance, Quantiles, ReportContent, figures, write
 from mia.regime.regime_detector import REGIMES
-from mia.task import evaluate, ingest, store, trial
-from mia.task.evaluate import POLICY, Judged, Walks
+from mia.task import ingest, judging, store, trial
 from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
+from mia.task.judging import POLICY, Judged, Walks
 from mia.task.settings import RunSettings
 from mia.task.watch import Watch
-from mia.tracking.tracker import open_tracker as _open
+from mia.tracking.open_tracker import open_tracker as _open
 
 Array = np.ndarray
 SCHEMA = 1
@@ -74,14 +74,12 @@ def make(
 ) -> dict[str, Any]:
     """Walk, judge, write and say; returns the summary. `shown` is where `directory` will be moved to."""
     with watch.step("walk the test rows", len(judged)) as step:
-        walks = evaluate.walk(settings, judged, step)
+        walks = judging.walk(settings, judged, step)
     with watch.step("judge"):
-        fills = {name: evaluate.figures(settings, parts, "policy") for name, parts in walks.fills.items()}
+        fills = {name: judging.figures(settings, parts, "policy") for name, parts in walks.fills.items()}
         oos = fills[settings.broker.headline]
-        others = {
-            name: evaluate.figures(settings, parts, name) for name, parts in walks.names.items() if name != POLICY
-        }
-        reference = evaluate.reference(settings, judged[-1].tape)
+        others = {name: judging.figures(settings, parts, name) for name, parts in walks.names.items() if name != POLICY}
+        reference = judging.reference(settings, judged[-1].tape)
         verdict = _verdict(settings, walks, oos, number)
     summary = _summary(settings, plain, made, table, judged, walks, oos, fills, others, reference, verdict)
     summary |= {"cpu_seconds": round(cpu_seconds, 1), "peak_memory_mb": round(peak_memory_mb)}
@@ -97,7 +95,7 @@ def make(
 def _verdict(settings: RunSettings, walks: Walks, oos: Mapping[str, Any], number: int) -> verdicts.Verdict:
     book = trial.ledger(settings)
     market = settings.market.name
-    days = evaluate.daily(walks.names[POLICY])
+    days = judging.daily(walks.names[POLICY])
     book.complete(number, daily_net_usd=days.tolist(), sharpe=oos["sharpe"])
     trials = book.trials(market)
     return verdicts.judge(
@@ -105,7 +103,7 @@ def _verdict(settings: RunSettings, walks: Walks, oos: Mapping[str, Any], number
         sessions=len(days),
         trials=trials,
         dsr=deflated_sharpe(days, trials, book.sharpe_variance(market)),
-        comparison=evaluate.compare(walks, settings),
+        comparison=judging.compare(walks, settings),
         settings=settings.evaluation,
     )
 
@@ -223,7 +221,7 @@ def _content(
         statistics={
             "Trials counted": verdict.trials,
             "Deflated Sharpe ratio": round(verdict.dsr, 4),
-            "Sessions judged": len(evaluate.daily(walks.names[POLICY])),
+            "Sessions judged": len(judging.daily(walks.names[POLICY])),
             "Years this Sharpe would need": fills[settings.broker.headline]["years_needed"],
         },
         absent={} if made.quality else {"quality": "The simulator writes no bad rows; checks run on files."},

@@ -1,14 +1,13 @@
 """The whole walk: market data to a report that can be believed. What `python -m mia +market=MNQ` does."""
 
-import resource
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
 from mia.task import features, ingest, regime, report, select, store, train, trial, warm
-from mia.task.evaluate import Judged
+from mia.task.judging import Judged
 from mia.task.settings import RunSettings
+from mia.task.usage import cpu_seconds, peak_memory_mb
 from mia.task.watch import Watch
 
 
@@ -47,14 +46,3 @@ def _learn(settings: RunSettings, made: Any, state: Any, directory: Path, watch:
         policy = train.make(settings, taught, report.training_progress(step, watch, state.fold.index))
     train.bundle_of(settings, made, taught, policy, directory / "folds" / f"fold_{state.fold.index}")
     return Judged(fold=state.fold, tape=taught.tape, policy=policy, state=state, selection=taught.selection)
-
-
-def cpu_seconds() -> float:
-    """CPU time of this process and its finished children so far [s]."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
-def peak_memory_mb() -> float:
-    """Largest memory this process has held [MB]."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -4,10 +4,7 @@ The tasks call `open_tracker` once; a tracker is a listener, so no trouble of it
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-from mia.tracking.settings import TrackingSettings
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -148,25 +145,6 @@ class SafeTracker:
         except self._failures as error:
             self._say(f"tracking stopped ({_reason(error)}); the run goes on without")
             self._tracker = OffTracker()
-
-
-def open_tracker(settings: TrackingSettings, directory: Path, say: Callable[[str], None]) -> SafeTracker:
-    """Make the tracker the settings ask for.
-
-    Parameters
-    ----------
-    directory : folder of the run's records, made if missing
-    say : prints one line, e.g. `Terminal.say`
-    """
-    if settings.mode == "off":
-        return SafeTracker([("off", OffTracker)], (), say)
-    from mia.tracking.wandb_tracker import WandbTracker, failures  # only who tracks pays for the import
-
-    modes = ("online", "offline") if settings.mode == "online" else ("offline",)
-    candidates: list[tuple[str, Callable[[], Tracker]]] = [
-        (mode, lambda mode=mode: WandbTracker(settings, mode, directory)) for mode in modes
-    ]
-    return SafeTracker([*candidates, ("off", OffTracker)], failures(), say)
 
 
 def _reason(error: BaseException) -> str:

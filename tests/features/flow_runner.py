@@ -3,7 +3,7 @@
 import numpy as np
 
 from mia.features.kernel import walk
-from mia.features.operators.registry import operators
+from mia.features.operators.table import operators
 
 ENVIRONMENT = {
     "tick_size": 0.25,

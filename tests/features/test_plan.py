@@ -8,7 +8,7 @@ from synthetic_rows import MARKET
 
 from mia.domain.errors import ConfigurationError
 from mia.features.catalogue import expand
-from mia.features.operators.registry import operators
+from mia.features.operators.table import operators
 from mia.features.plan import compile_plan
 from mia.features.settings import FeatureSettings, ScalerSettings
 

@@ -13,8 +13,9 @@ import textwrap
 import pytest
 
 from mia.tracking import wandb_tracker
+from mia.tracking.open_tracker import open_tracker
 from mia.tracking.settings import TrackingSettings
-from mia.tracking.tracker import FAILURES, ROOMS, OffTracker, SafeTracker, open_tracker
+from mia.tracking.tracker import FAILURES, ROOMS, OffTracker, SafeTracker
 
 CANARY = "canary-key-that-must-not-be-written"
 
@@ -24,7 +25,7 @@ RUN = """
     import numpy as np
     import plotly.graph_objects as go
     from mia.tracking.settings import TrackingSettings
-    from mia.tracking.tracker import open_tracker
+    from mia.tracking.open_tracker import open_tracker
 
     settings = TrackingSettings(
         name="x", mode=sys.argv[2], project="mia", config_groups=("seed", "algo", "market"), figures=True,
@@ -305,7 +306,7 @@ def test_keys_must_name_their_room():
 def test_off_never_imports_the_library(tmp_path):
     code = (
         "import sys; from pathlib import Path; from mia.tracking.settings import TrackingSettings;"
-        "from mia.tracking.tracker import open_tracker;"
+        "from mia.tracking.open_tracker import open_tracker;"
         "s = TrackingSettings(name='off', mode='off', project='m', config_groups=(), figures=True,"
         " start_timeout_s=1.0, finish_timeout_s=1.0);"
         "t = open_tracker(s, Path(sys.argv[1]), print); t.start({}, 'n', 'g'); t.log({'train/x': 1}, 0);"

@@ -6,7 +6,6 @@ its own state; opcodes 0-99 live in `price_dispatch`, 100-199 in `flow_dispatch`
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from mia.domain.errors import ConfigurationError
@@ -110,22 +109,3 @@ def state_of(count: int) -> Sizes:
 def window_of(name: str = "n", *, extra: int = 0, copies: int = 1) -> Sizes:
     """State of `copies` ring buffers of params[name] values each (see `window`), plus `extra` numbers."""
     return lambda params, _inputs: extra + copies * (int(params[name]) + 2)
-
-
-@cache
-def operators() -> dict[str, Operator]:
-    """All operators by name. Importing the dispatchers imports numba, so this happens on first use only."""
-    from mia.features.operators.flow_dispatch import FLOW_OPERATORS
-    from mia.features.operators.price_dispatch import PRICE_OPERATORS
-
-    table: dict[str, Operator] = {}
-    opcodes: set[int] = set()
-    for allowed, members in ((PRICE_OPCODES, PRICE_OPERATORS), (FLOW_OPCODES, FLOW_OPERATORS)):
-        for operator in members:
-            if operator.name in table or operator.opcode in opcodes or operator.opcode not in allowed:
-                raise ConfigurationError(
-                    f"operator {operator.name}: name or opcode {operator.opcode} is taken or out of range; renumber it"
-                )
-            table[operator.name] = operator
-            opcodes.add(operator.opcode)
-    return table
