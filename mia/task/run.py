@@ -15,8 +15,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     """Run every stage in memory and leave a run directory: summary.json, report.html, bundle/."""
     with warm.beside() as compiled:
         made = ingest.make(settings, watch)
-        with watch.step("compile features"):
-            compiled()
+        compiled()
     table = features.make(settings, made, watch)
     states = regime.all_folds(settings, made, table, watch)
     regime.log_transitions(settings, states)
