@@ -457,7 +457,7 @@ def _price(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:
         drawn,
         {
             "trades": (
-                "Bars around the last fills",
+                "The busiest stretch",
                 f"every fill shown; {_fill_count(content):,} in the whole span",
             )
         },
