@@ -153,27 +153,27 @@ def _explain(error: Exception, overrides: list[str]) -> str:
 
 
 def _all_keys(near: str) -> list[str]:
-    """Dotted keys of the default composition below the same top-level name, plus the groups."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
+    """Dotted keys that exist below the same top-level name, plus the names on the top level.
 
-    with initialize_config_dir(str(conf_tree.folder()), version_base="1.3", job_name="mia"):
-        plain = OmegaConf.to_container(hydra_compose("config"), resolve=False)
-    keys: list[str] = list(conf_tree.groups())
+    Read from the files themselves: composing a second time would double the price of a typing error.
+    """
+    import yaml
+
+    folder = conf_tree.folder()
+    top = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    keys = {*conf_tree.groups(), *(key for key in top if key not in ("defaults", "hydra"))}
 
     def collect(node: Any, path: str) -> None:
-        keys.append(path)
+        keys.add(path)
         if isinstance(node, dict):
             for name, child in node.items():
                 collect(child, f"{path}.{name}")
 
-    for name, child in plain.items():  # type: ignore[union-attr]
-        if name == near.split(".")[0]:
-            collect(child, str(name))
-        else:
-            keys.append(str(name))
-    return keys
+    group = near.split(".")[0]
+    for path in (folder / group).glob("*.yaml"):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        collect({key: child for key, child in content.items() if key != "defaults"}, group)
+    return sorted(keys)
 
 
 def _check_markets(overrides: list[str]) -> None:
