@@ -14,6 +14,7 @@ from mia.task.watch import Watch
 
 def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own: load the bundles of the train stage and judge them."""
+    started = cpu_seconds()
     made = ingest.load(settings)
     table = features.load(settings, made)
     states = regime.load(settings, made, table)
@@ -38,5 +39,15 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     with store.replacing(target) as fresh:
         shutil.copytree(root / f"fold_{len(judged) - 1}", fresh / "bundle")
         report.make(
-            settings, plain, made, table, judged, number, fresh, watch, cpu_seconds(), peak_memory_mb(), shown=target
+            settings,
+            plain,
+            made,
+            table,
+            judged,
+            number,
+            fresh,
+            watch,
+            cpu_seconds() - started,
+            peak_memory_mb(),
+            shown=target,
         )

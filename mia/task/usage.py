@@ -5,7 +5,7 @@ import time
 
 
 def cpu_seconds() -> float:
-    """CPU time of this process and its finished children so far [s]."""
+    """CPU time of this process and its finished children so far [s]; take the difference of two calls."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
 

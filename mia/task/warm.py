@@ -18,7 +18,7 @@ def beside() -> Iterator[Callable[[], None]]:
     """Start compiling unless it was done before; yields a function that waits until it is over."""
     helper = (
         None
-        if _is_compiled()
+        if is_compiled()
         else subprocess.Popen(
             [sys.executable, "-m", "mia.task.warm"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -31,7 +31,7 @@ def beside() -> Iterator[Callable[[], None]]:
             helper.wait()
 
 
-def _is_compiled() -> bool:
+def is_compiled() -> bool:
     """Whether this state of the source has a compiled walk in its cache folder."""
     return any(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("kernel.walk-*.nbc"))
 
