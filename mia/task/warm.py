@@ -16,13 +16,7 @@ from pathlib import Path
 @contextmanager
 def beside() -> Iterator[Callable[[], None]]:
     """Start compiling unless it was done before; yields a function that waits until it is over."""
-    helper = (
-        None
-        if is_compiled()
-        else subprocess.Popen(
-            [sys.executable, "-m", "mia.task.warm"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-    )
+    helper = None if is_compiled() else _start_helper()
     try:
         yield lambda: helper.wait() if helper else None
     finally:
@@ -31,9 +25,19 @@ def beside() -> Iterator[Callable[[], None]]:
             helper.wait()
 
 
+def _start_helper() -> "subprocess.Popen[bytes] | None":
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "mia.task.warm"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+    except OSError:
+        return None  # no process to be had: the kernel is compiled where it is needed
+
+
 def is_compiled() -> bool:
     """Whether this state of the source has a compiled walk in its cache folder."""
-    return any(Path(os.environ["NUMBA_CACHE_DIR"]).rglob("kernel.walk-*.nbc"))
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    return folder is not None and any(Path(folder).rglob("kernel.walk-*.nbc"))
 
 
 def compile_feature_kernel() -> None:
@@ -63,7 +67,7 @@ def compile_feature_kernel() -> None:
 
 def forget_old_caches(keep: int = 5) -> None:
     """Remove the compiled code of all but the newest states of the source."""
-    home = Path(os.environ["NUMBA_CACHE_DIR"]).parent
+    home = Path(os.environ.get("NUMBA_CACHE_DIR", ".")).parent
     if home.name == "mia":
         folders = sorted((path for path in home.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
         for path in folders[:-keep]:
