@@ -250,8 +250,3 @@ def outcome_tables(
     held = np.zeros_like(cents)
     _table(tape.close, tape.open, tape.session, tape.must_flat, tape.may_enter, before, after, rule, cents, held)
     return cents, held
-
-
-def reward_table(tape: Tape, terms: Terms, positions: Sequence[int], targets: Sequence[int] | None = None) -> Array:
-    """Return (T, P, A) int64 net change [cents] of `outcome_tables`."""
-    return outcome_tables(tape, terms, positions, targets)[0]

@@ -19,19 +19,3 @@ class ArtefactMissing(MiaError):
 
 class ArtefactMismatch(MiaError):
     """A stored artefact (bundle, feature list, table) does not fit what it is used with: refuse it."""
-
-
-class FeedError(MiaError):
-    """One message of a feed is bad: skip it and count it."""
-
-
-class FeedLost(MiaError):
-    """The feed is gone: retry, then reduce."""
-
-
-class OrderRejected(MiaError):
-    """A broker or exchange refused an order: report and carry on."""
-
-
-class RiskBreach(MiaError):
-    """A hard limit was crossed: flatten and stop."""

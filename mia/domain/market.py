@@ -74,8 +74,3 @@ class Market:
     def tick_value_cents(self) -> int:
         """Value of one tick of one contract [cents]."""
         return round(self.tick_size * self.multiplier * 100)
-
-    @property
-    def commission_side_cents(self) -> int:
-        """Commission for one contract on one side [cents], rounded up so that costs are never understated."""
-        return -int(-self.commission_round_turn * 100 // 2)

@@ -4,7 +4,3 @@ from collections.abc import Callable
 
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` with 0 <= done <= total, as often as convenient."""
-
-
-def no_progress(done: int, total: int) -> None:
-    """Say nothing: for callers nobody watches."""

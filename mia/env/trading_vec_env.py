@@ -211,13 +211,13 @@ class TradingVecEnv(VecEnv):
         """Return an attribute once per account; all share it."""
         return [getattr(self, attr_name) for _ in self._get_indices(indices)]
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:  # noqa: ARG002 - SB3's signature
         """Refuse: accounts have no attributes of their own."""
-        raise NotImplementedError(f"accounts share one env; build another to change {attr_name}")
+        raise ConfigurationError(f"accounts share one env; build another to change {attr_name}")
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+    def env_method(self, method_name: str, *_args: Any, indices: Any = None, **_kwargs: Any) -> list[Any]:  # noqa: ARG002
         """Refuse: accounts have no methods of their own."""
-        raise NotImplementedError(f"accounts share one env; {method_name} cannot be called on one of them")
+        raise ConfigurationError(f"accounts share one env; {method_name} cannot be called on one of them")
 
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> Sequence[bool]:  # noqa: ARG002
         """Return False per account: nothing wraps them."""

@@ -73,14 +73,6 @@ class FeatureEngine:
         self._walk(values, np.zeros(self.plan.state_size), self.plan.out_node, self.plan.out_scale, out)
         return out
 
-    def all_nodes(self, values: Array) -> Array:
-        """(T, N) float64 unscaled value of every node, internal ones included, from a fresh start."""
-        values = np.ascontiguousarray(values, dtype=np.float64)
-        nodes = len(self.plan.nodes)
-        out = np.empty((len(values), nodes))
-        self._walk(values, np.zeros(self.plan.state_size), np.arange(nodes), np.ones(nodes), out)
-        return out
-
     def _walk(self, values: Array, state: Array, out_node: Array, out_scale: Array, out: Array) -> None:
         if values.ndim != 2 or values.shape[1] != WIDTH:
             raise DataError(f"engine: rows must have {WIDTH} base series, got shape {values.shape}")

@@ -6,8 +6,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from mia.domain.errors import ConfigurationError
-from mia.domain.market import Market
-from mia.reward.settings import RewardSettings
 
 Array = np.ndarray
 
@@ -46,8 +44,3 @@ class PnlReward:
     def of_changes(self, change_cents: Array, context: Any = None) -> Array:  # noqa: ARG002
         """Return (n,) float32 rewards of (n,) int64 net changes [cents], each as `__call__` gives it."""
         return np.divide(change_cents, self.scale_cents).astype(np.float32)
-
-
-def pnl(settings: RewardSettings, market: Market) -> PnlReward:
-    """Return the reward that `settings` mean for `market`."""
-    return PnlReward(scale_cents=settings.scale_ticks * market.tick_value_cents)

@@ -7,24 +7,19 @@ from mia.domain.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardSettings:
-    """Plain profit after costs.
+    """Plain profit after costs; the learners measure it in deviations of a bar of their training rows.
 
     Parameters
     ----------
-    name : option name
-    scale_ticks : one unit of reward is this many ticks of one contract [ticks], > 0
+    name : option name; "pnl"
 
     Raises
     ------
-    ConfigurationError : if the scale is not positive.
+    ConfigurationError : if there is no such reward.
     """
 
     name: str
-    scale_ticks: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale_ticks < float("inf"):
-            raise ConfigurationError(
-                f"reward {self.name}: scale_ticks must be positive, was {self.scale_ticks:g}; "
-                f"correct it in conf/reward/{self.name}.yaml"
-            )
+        if self.name != "pnl":
+            raise ConfigurationError(f"reward.name must be pnl, was {self.name!r}; choose reward=pnl")

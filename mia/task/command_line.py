@@ -65,7 +65,7 @@ usage: python -m mia +market=MARKET [group=option ...] [key=value ...]
 tasks (task=run is the default)
 {tasks}
 
-groups and their options (conf/GROUP/OPTION.yaml; every key in them can be set: algo.seed_steps=...)
+groups and their options (conf/GROUP/OPTION.yaml; every key in them can be set: algo.discount=...)
 {rows}
 
 flags

@@ -31,6 +31,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
             ).policy,
             state=lesson.state,
             selection=lesson.selection,
+            bar_minutes=made.bars.bar_minutes,
         )
         for at, lesson in enumerate(lessons)
     ]

@@ -9,7 +9,7 @@ import numpy as np
 
 from mia.domain import digest
 from mia.domain.bars import Bars
-from mia.domain.errors import DataError
+from mia.domain.errors import ConfigurationError, DataError
 from mia.domain.sessions import Sessions
 from mia.task import store
 from mia.task.settings import RunSettings
@@ -46,6 +46,10 @@ def make(settings: RunSettings, watch: Watch) -> Ingested:
     from mia.calendar.clock import annotate
 
     makers = {"simulated": _simulated, "files": _files}
+    if settings.source.kind not in makers:
+        raise ConfigurationError(
+            f"source={settings.source.name} is no market to walk through; it belongs to task=known_world"
+        )
     bars, sessions, quality, facts = makers[settings.source.kind](settings, watch)
     bars = annotate(bars, sessions, settings.market)
     return _ingested(bars, sessions.full_minutes, quality, facts)

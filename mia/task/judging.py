@@ -34,6 +34,7 @@ class Judged:
     policy : what decides
     state : fitted artefacts of the fold
     selection : columns the policy sees
+    bar_minutes : length of a bar [minutes]
     """
 
     fold: Fold
@@ -41,6 +42,7 @@ class Judged:
     policy: Any
     state: FoldState
     selection: Selection
+    bar_minutes: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,9 +103,8 @@ def rules(settings: RunSettings, tape: Tape, bar_minutes: int) -> dict[str, Arra
 
 def _targets(settings: RunSettings, judged: Judged, tape: Tape, track: Track) -> dict[str, Array]:
     test, whole = judged.fold.test, judged.tape
-    bar_minutes = bar_minutes_of(whole)
     # Rules see the bars before the test as well: their averages are warm, as the policy's features are.
-    found = {name: values[test] for name, values in rules(settings, whole, bar_minutes).items()}
+    found = {name: values[test] for name, values in rules(settings, whole, judged.bar_minutes).items()}
     wished = np.append(track.position[1:], 0)
     rng = generator(settings.seed, "baseline", "random", str(judged.fold.index))
     found["random"] = baselines.random_like(np.sign(wished), tape.must_flat, tape.session, rng)
@@ -128,12 +129,6 @@ def _ridge(settings: RunSettings, judged: Judged) -> Array:
     return rule.targets(seen, whole.must_flat)
 
 
-def bar_minutes_of(tape: Tape) -> int:
-    """Length of a bar [minutes]: the commonest distance of two closes."""
-    steps, counts = np.unique(np.diff(tape.ts), return_counts=True)
-    return int(steps[np.argmax(counts)] // 60_000_000_000)
-
-
 def figures(settings: RunSettings, outcomes: Sequence[Outcome], name: str) -> dict[str, Any]:
     """Performance of consecutive outcomes, bootstrapped with a stream of its own."""
     judge = settings.evaluation
@@ -141,11 +136,11 @@ def figures(settings: RunSettings, outcomes: Sequence[Outcome], name: str) -> di
     return performance(joined(outcomes), rng, judge.bootstrap_samples, judge.confidence)
 
 
-def reference(settings: RunSettings, tape: Tape) -> dict[str, dict[str, Any]]:
+def reference(settings: RunSettings, tape: Tape, bar_minutes: int) -> dict[str, dict[str, Any]]:
     """Rules that learn nothing over the whole sample under central fills: to be held against others' results."""
     cost = terms(settings.market, settings.broker.central)
     found = {}
-    for name, targets in rules(settings, tape, bar_minutes_of(tape)).items():
+    for name, targets in rules(settings, tape, bar_minutes).items():
         if name != "flat":
             track = _run(name, tape, targets, cost, unlimited(settings.risk.max_contracts))
             found[name] = figures(settings, [outcome(track)], f"reference-{name}")

@@ -79,7 +79,7 @@ def make(
         fills = {name: judging.figures(settings, parts, "policy") for name, parts in walks.fills.items()}
         oos = fills[settings.broker.headline]
         others = {name: judging.figures(settings, parts, name) for name, parts in walks.names.items() if name != POLICY}
-        reference = judging.reference(settings, judged[-1].tape)
+        reference = judging.reference(settings, judged[-1].tape, made.bars.bar_minutes)
         verdict = _verdict(settings, walks, oos, number)
     summary = _summary(settings, plain, made, table, judged, walks, oos, fills, others, reference, verdict)
     summary |= {"cpu_seconds": round(cpu_seconds, 1), "peak_memory_mb": round(peak_memory_mb)}

@@ -47,4 +47,11 @@ def _learn(settings: RunSettings, made: Any, state: Any, directory: Path, watch:
     with watch.step(f"fold {at}: {settings.algo.name}") as step:
         policy = train.make(settings, taught, report.training_progress(step, watch, state.fold.index))
     train.bundle_of(settings, made, taught, policy, directory / "folds" / f"fold_{state.fold.index}")
-    return Judged(fold=state.fold, tape=taught.tape, policy=policy, state=state, selection=taught.selection)
+    return Judged(
+        fold=state.fold,
+        tape=taught.tape,
+        policy=policy,
+        state=state,
+        selection=taught.selection,
+        bar_minutes=made.bars.bar_minutes,
+    )

@@ -1,6 +1,6 @@
 """Weights & Biases as a tracker: offline it writes one local file, contacts nobody and waits for nothing.
 
-Made by `tracker.open_tracker`. Read a run back with ``wandb leet inspect --json``, send it
+Made by `open_tracker`. Read a run back with ``wandb leet inspect --json``, send it
 with ``wandb sync``.
 """
 

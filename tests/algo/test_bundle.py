@@ -78,7 +78,7 @@ def tensors(folder, **changes):
     return pack_tensors({key: np.ascontiguousarray(value) for key, value in (named | changes).items()})
 
 
-def refused(folder, *words):
+def assert_refused(folder, *words):
     with pytest.raises(ArtefactMismatch) as caught:
         bundles.load(folder)
     message = str(caught.value)
@@ -118,7 +118,7 @@ def test_failed_save_leaves_the_old_bundle_in_place(folder):
 def test_truncated_file_is_refused(folder, name):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
-    refused(folder, name, "SHA-256")
+    assert_refused(folder, name, "SHA-256")
 
 
 @pytest.mark.parametrize("at", [0, 9, 60, -1])
@@ -126,13 +126,13 @@ def test_flipped_bit_in_the_weights_is_refused(folder, at):
     content = bytearray((folder / WEIGHTS).read_bytes())
     content[at] ^= 4
     (folder / WEIGHTS).write_bytes(bytes(content))
-    refused(folder, WEIGHTS, "SHA-256")
+    assert_refused(folder, WEIGHTS, "SHA-256")
 
 
 def test_wrong_hash_in_the_manifest_is_refused(folder):
     manifest = json.loads((folder / MANIFEST).read_text())
     edit(folder, files=manifest["files"] | {WEIGHTS: "0" * 64})
-    refused(folder, WEIGHTS, "SHA-256")
+    assert_refused(folder, WEIGHTS, "SHA-256")
 
 
 class Bomb:
@@ -146,14 +146,14 @@ class Bomb:
 @pytest.mark.parametrize("name", ["extra.pkl", "model.zip", ".hidden"])
 def test_extra_file_is_refused_and_not_executed(folder, tmp_path, name):
     (folder / name).write_bytes(pickle.dumps(Bomb(tmp_path / "executed")))
-    refused(folder, name)
+    assert_refused(folder, name)
     assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, "card.json"])
 def test_pickle_in_place_of_a_file_is_refused_and_not_executed(folder, tmp_path, name):
     rewrite(folder, name, pickle.dumps(Bomb(tmp_path / "executed")))
-    refused(folder, name)
+    assert_refused(folder, name)
     assert not (tmp_path / "executed").exists()
 
 
@@ -164,14 +164,14 @@ def test_file_names_that_lead_elsewhere_are_refused(folder, tmp_path, name):
     (tmp_path / "secret.json").write_text("{}")
     manifest = json.loads((folder / MANIFEST).read_text())
     edit(folder, files=manifest["files"] | {name: hashlib.sha256(b"{}").hexdigest()})
-    refused(folder, "names the file")
+    assert_refused(folder, "names the file")
 
 
 def test_link_in_place_of_a_file_is_refused(folder, tmp_path):
     (tmp_path / "outside.json").write_bytes((folder / "scaler.json").read_bytes())
     (folder / "scaler.json").unlink()
     (folder / "scaler.json").symlink_to(tmp_path / "outside.json")
-    refused(folder, "scaler.json", "plain file")
+    assert_refused(folder, "scaler.json", "plain file")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -179,7 +179,7 @@ def test_weights_that_are_not_finite_are_refused(folder, value):
     bias = np.zeros(8, dtype=np.float32)
     bias[3] = value
     rewrite(folder, WEIGHTS, tensors(folder, **{"layer0.bias": bias}))
-    refused(folder, "not finite")
+    assert_refused(folder, "not finite")
 
 
 @pytest.mark.parametrize(
@@ -193,24 +193,24 @@ def test_weights_that_are_not_finite_are_refused(folder, value):
 )
 def test_weights_of_other_shapes_types_or_names_are_refused(folder, key, array):
     rewrite(folder, WEIGHTS, tensors(folder, **{key: array}))
-    refused(folder, WEIGHTS)
+    assert_refused(folder, WEIGHTS)
 
 
 @pytest.mark.parametrize("length", [1 << 63, 1 << 40, 1 << 21])
 def test_huge_header_is_refused(folder, length):
     rewrite(folder, WEIGHTS, struct.pack("<Q", length) + b"{" * 64)
-    refused(folder, WEIGHTS, "header")
+    assert_refused(folder, WEIGHTS, "header")
 
 
 def test_deeply_nested_json_is_refused(folder):
     rewrite(folder, "scaler.json", b"[" * 200_000 + b"]" * 200_000)
-    refused(folder, "scaler.json")
+    assert_refused(folder, "scaler.json")
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, "card.json", "regime.json", MANIFEST])
 def test_missing_file_is_refused(folder, name):
     (folder / name).unlink()
-    refused(folder, name, "missing")
+    assert_refused(folder, name, "missing")
 
 
 @pytest.mark.parametrize(
@@ -233,20 +233,20 @@ def test_missing_file_is_refused(folder, name):
 )
 def test_manifest_of_another_schema_or_type_is_refused(folder, changes):
     edit(folder, **changes)
-    refused(folder, MANIFEST)
+    assert_refused(folder, MANIFEST)
 
 
 def test_manifest_that_contradicts_the_weights_is_refused(folder):
     edit(folder, n_quantiles=3)
-    refused(folder, "outputs")
+    assert_refused(folder, "outputs")
     edit(folder, n_quantiles=2, observation=["a", "b"])
-    refused(folder, "observation")
+    assert_refused(folder, "observation")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": NaN}', "\x00"])
 def test_unreadable_manifest_is_refused(folder, text):
     (folder / MANIFEST).write_text(text)
-    refused(folder, MANIFEST)
+    assert_refused(folder, MANIFEST)
 
 
 def test_bundle_of_another_market_or_feature_set_is_refused(folder):
@@ -267,4 +267,4 @@ def test_bundle_that_does_not_fit_together_is_not_made():
 
 
 def test_folder_that_is_not_there_is_refused(tmp_path):
-    refused(tmp_path / "nothing", MANIFEST, "missing")
+    assert_refused(tmp_path / "nothing", MANIFEST, "missing")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mia.broker.settings import FillModel
+from mia.broker.terms import terms
 from mia.calendar.exchange import sessions
 
 MARKETS = sorted(p.stem for p in (Path(__file__).parents[2] / "conf" / "market").glob("*.yaml"))
@@ -36,5 +38,6 @@ def test_market_calendar_has_sessions_with_regular_hours_inside(name, load_marke
 
 
 def test_published_commissions_are_charged_in_cents(load_market):
-    assert load_market("ES").commission_side_cents == 225
-    assert load_market("MNQ").commission_side_cents == 75
+    free = FillModel(name="optimistic", concession_half_ticks=0)
+    assert terms(load_market("ES"), free).side_cost_cents == 225
+    assert terms(load_market("MNQ"), free).side_cost_cents == 75

@@ -222,4 +222,3 @@ def test_outcome_tables_agree_with_a_backtest_of_every_position_and_target(make_
                 assert before[acc.EQUITY] == expected
     assert not cents[-1].any()
     assert held[-1].tolist() == [[p] * 3 for p in positions]
-    assert np.array_equal(acc.reward_table(tape, es_terms, positions), cents)

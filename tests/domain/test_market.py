@@ -32,10 +32,6 @@ def test_one_tick_of_mnq_is_worth_fifty_cents():
     assert Market(**{**ES, "name": "MNQ", "multiplier": 2.0}).tick_value_cents == 50
 
 
-def test_an_odd_commission_is_rounded_up_per_side():
-    assert Market(**{**ES, "commission_round_turn": 4.51}).commission_side_cents == 226
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [

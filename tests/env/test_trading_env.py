@@ -23,6 +23,7 @@ def test_gymnasium_and_sb3_accept_the_env(make_tape, es_terms, actions):
         return TradingEnv(make_tape(), es_terms, unlimited(2), REWARD, actions=actions, episode_sessions=3)
 
     with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a checker that only warns has found something
         # Infinite bounds are meant: the template clips features, but beliefs and masks need no bound.
         warnings.filterwarnings("ignore", message=".*infinity.*")
         gymnasium_check(env(), skip_render_check=True)

@@ -22,7 +22,10 @@ def test_many_rewards_equal_one_at_a_time(changes, scale):
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_scale_that_is_not_positive_is_refused(scale):
-    with pytest.raises(ConfigurationError, match="scale_ticks"):
-        RewardSettings(name="pnl", scale_ticks=scale)
     with pytest.raises(ConfigurationError, match="scale_cents"):
         PnlReward(scale_cents=scale)
+
+
+def test_a_reward_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigurationError, match="cvar"):
+        RewardSettings(name="cvar")

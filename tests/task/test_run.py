@@ -106,6 +106,13 @@ def test_a_known_world_grades_the_learner_and_needs_no_market(tmp_path, monkeypa
     assert {"achieved", "fraction", "cpu_seconds", "trades"} <= set(known)
 
 
+def test_a_known_world_is_no_market_to_walk_through(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert command_line.run(["+market=ES", "source=yardstick"]) == 2
+    assert "task=known_world" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_known_world_refuses_a_market_whose_optimum_nobody_knows(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert command_line.run(["+market=ES", "task=known_world"]) == 2

@@ -127,17 +127,6 @@ def slot_mad(s, o, n_slots, depth, m, center):
 
 
 @inner
-def ring_copy(s, o, n, target):
-    """Copy a full ring of n to s[target:], oldest first."""
-    at = int(s[o + 1])
-    for k in range(n):
-        s[target + k] = s[o + 2 + at]
-        at += 1
-        if at == n:
-            at = 0
-
-
-@inner
 def ring_mean(s, o, n):
     """Mean of a full ring of n, summed afresh so that nothing can drift."""
     total = 0.0

@@ -1,7 +1,7 @@
 """The simulated market as a source: sessions in, events or bars out. For task and known worlds."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from mia.domain.bars import Bars
 from mia.domain.errors import ArtefactMissing
 from mia.domain.events import EVENT
 from mia.domain.market import Market
+from mia.domain.progress import Progress
 from mia.domain.rng import generator
 from mia.domain.series import CROSS, INDEX
 from mia.domain.sessions import Sessions
@@ -98,7 +99,7 @@ class SimulatedMarket:
         for index in range(len(sessions)):
             yield index, self._session(sessions, index)
 
-    def table(self, sessions: Sessions, progress: Callable[[int, int], None] | None = None) -> Bars:
+    def table(self, sessions: Sessions, progress: Progress | None = None) -> Bars:
         """Simulate all sessions and fold their events into bars.
 
         Parameters
