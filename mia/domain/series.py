@@ -4,6 +4,8 @@ Prices are in ticks (integers held exactly in float64; mids may be half ticks), 
 missing values are NaN. A column's prefix names the source that can fill it.
 """
 
+from dataclasses import dataclass
+
 LEVELS = 10
 SIZE_BINS = 6
 
@@ -72,7 +74,79 @@ DEPTH = (
     "dom.replenish_5s",  # of which back within 5 s [contracts]
 )
 
-CROSS = ("xa.vix", "xa.spy_close", "xa.pair_close")  # vol points, index points x 1, partner ticks
+CROSS = (
+    "xa.vix",  # volatility indices [vol points]: 30 days, 3 months, and that of the index itself
+    "xa.vix3m",
+    "xa.vvix",
+    "xa.spy_close",  # S&P 500 fund [USD]
+    "xa.pair_close",  # partner future (NQ for ES, ES for NQ and MNQ) [its ticks]
+    "xa.rty_close",  # Russell 2000, ten-year note, dollar index, oil and gold futures [their points]
+    "xa.zn_close",
+    "xa.dxy_close",
+    "xa.cl_close",
+    "xa.gc_close",
+    "xa.us10y",  # daily Treasury yields as published [per cent]
+    "xa.us2y",
+    "xa.nyse_tick",  # issues ticking up less issues ticking down [count]
+    "xa.pair_ofi",  # the partner's integrated order-flow imbalance over the bar [multiples of its mean depth]
+)
+
+OPTION_KEYS = 5
+OPTION_GRID = 15  # five points of moneyness at each of three tenors
+
+OPTIONS = (
+    "opt.ref",  # the market's price when the chain was taken [ticks]
+    "opt.iv_30",  # implied volatility at the forward, 30 days: smile, calls only, puts only [annual, decimal]
+    "opt.call_iv_30",
+    "opt.put_iv_30",
+    "opt.iv_0dte",  # at the forward: expiring today, 1, 7 and 60 days [annual, decimal]
+    "opt.iv_1",
+    "opt.iv_7",
+    "opt.iv_60",
+    "opt.slope_30",  # slope of the smile at the forward per ln(K/F)/sqrt(T), 30 days
+    "opt.call25_30",  # volatility at 25 delta, calls and puts, 30 days [annual, decimal]
+    "opt.put25_30",
+    "opt.straddle",  # price of the front straddle at the forward [ticks]
+    "opt.net_gamma",  # dealers' gamma with the assumed signs, all expiries; expiring today [USD per 1 %]
+    "opt.gamma_0dte",
+    "opt.call_gamma",  # gamma x open interest without sign [USD per 1 %]: calls, puts, strikes above, below, within 1 %
+    "opt.put_gamma",
+    "opt.gamma_above",
+    "opt.gamma_below",
+    "opt.gamma_near",
+    "opt.vanna",  # dealers' vanna [USD of delta per vol point] and charm [USD of delta per day]
+    "opt.charm",
+    "opt.call_oi",  # open interest as published before the bar [contracts]
+    "opt.put_oi",
+    "opt.call_volume",  # contracts traded since the session began, as of the chain
+    "opt.put_volume",
+    "opt.volume",
+    "opt.volume_0dte",
+    "opt.oi_herfindahl",  # concentration of open interest over strikes, expiries within 7 days [1]
+    "opt.signed_delta",  # delta bought by customers since the chain before, on the bar that learns of it [USD]; else 0
+    "opt.max_pain",  # levels of the chain in the market's own prices [ticks]
+    "opt.call_wall",
+    "opt.put_wall",
+    "opt.zero_gamma",
+    "opt.vol_trigger",
+    *(f"opt.key_{k}" for k in range(1, OPTION_KEYS + 1)),
+    "opt.zones",  # runs of one sign of strike gamma within 3 % [count]
+    "opt.pin_share",  # share of front gamma at the nearest strike [1], its distance [ticks], hours to its expiry
+    "opt.pin_distance",
+    "opt.hours_to_expiry",
+    *(f"opt.grid_{k}" for k in range(1, OPTION_GRID + 1)),  # volatility surface on a fixed grid [annual, decimal]
+)
+
+NEWS_TOPICS = ("macro", "policy", "earnings", "geopolitics", "company", "markets", "other")
+
+NEWS = (
+    "news.alive",  # 1 while the feed is known to be up
+    "news.count",  # items received during the bar
+    "news.sentiment",  # sum of sentiment x weight of those items, and of their weights
+    "news.weight",
+    *(f"news.{topic}" for topic in NEWS_TOPICS),  # sum of sentiment x relevance x novelty by topic
+    "news.surprise",  # sum of (actual - consensus) / past deviation of releases during the bar
+)
 
 CALENDAR = (
     "cal.session",  # ordinal of the session, counts up by one
@@ -101,7 +175,7 @@ CALENDAR = (
     "cal.bar_minutes",  # length of a bar
 )
 
-SERIES: tuple[str, ...] = (*BAR, *TRADES, *QUOTES, *DEPTH, *CROSS, *CALENDAR)
+SERIES: tuple[str, ...] = (*BAR, *TRADES, *QUOTES, *DEPTH, *CROSS, *OPTIONS, *NEWS, *CALENDAR)
 INDEX: dict[str, int] = {name: i for i, name in enumerate(SERIES)}
 WIDTH = len(SERIES)
 
@@ -110,5 +184,92 @@ SOURCE_GROUPS: dict[str, tuple[str, ...]] = {
     "trades": TRADES,
     "depth": (*QUOTES, *DEPTH),
     "cross": CROSS,
+    "options": OPTIONS,
+    "news": NEWS,
     "calendar": CALENDAR,
 }
+
+REGIME = (
+    "mdl.regime_trend",  # filtered probabilities
+    "mdl.regime_range",
+    "mdl.regime_defensive",
+    "mdl.regime_row_entropy",  # expected entropy of the next transition [nats]
+)
+
+LSTM_WIDTH = 16
+LSTM = (
+    *(f"mdl.lstm_{k}" for k in range(1, LSTM_WIDTH + 1)),  # bottleneck, aligned between retrains [-1, 1]
+    "mdl.lstm_vix",  # volatility index 60 minutes ahead [vol points]
+    "mdl.lstm_volatility",  # realised volatility over 30 minutes ahead [annual, decimal]
+    "mdl.lstm_return_mean",  # return over 15 bars ahead: mean and deviation [bp]
+    "mdl.lstm_return_sd",
+    "mdl.lstm_p_up",  # which barrier is met first within 15 bars
+    "mdl.lstm_p_flat",
+    "mdl.lstm_p_down",
+    "mdl.lstm_reconstruction",  # mean square error of the inputs read back from the bottleneck
+)
+
+CNN_WIDTH = 8
+CNN = (
+    *(f"mdl.cnn_{k}" for k in range(CNN_WIDTH)),  # bottleneck over the book, aligned between retrains [-1, 1]
+    "mdl.cnn_p_up",
+    "mdl.cnn_p_flat",
+    "mdl.cnn_p_down",
+)
+
+MEMORY = (
+    "mdl.memory_score",  # of the nearest contexts: mean outcome over its standard error
+    "mdl.memory_sd",  # deviation of outcomes [R]
+    "mdl.memory_hit_rate",
+    "mdl.memory_distance",  # median distance [deviations]
+    "mdl.memory_novelty",  # its rank among past distances [0, 1]
+    "mdl.memory_effective_n",
+    "mdl.memory_mae",  # adverse and favourable excursion [R]
+    "mdl.memory_mfe",
+    "mdl.memory_same_regime",
+    "mdl.memory_past_score",  # the score one horizon ago, and what then happened [R]
+    "mdl.memory_realised",
+)
+
+SELF = (
+    *(f"slf.q{level:02d}" for level in (5, 25, 50, 75, 95)),  # quantiles of the greedy action, one bar ago [R]
+    "slf.p_short",  # probabilities of the actions, one bar ago
+    "slf.p_flat",
+    "slf.p_long",
+    "slf.w_sac",  # weights of the ensemble's members
+    "slf.w_ppo",
+    "slf.w_ddpg",
+    "slf.disagreement",  # deviation of the members' targets
+    "slf.confidence",  # probability of the likeliest action
+    "slf.success",  # calibrated probability that the trade succeeds
+    "slf.calibration_error",
+    "slf.cvar",  # mean of the worst 5 % of the last 500 steps [R]
+    "slf.drift",  # mean population stability index of the features against the fold they were fitted on
+    "slf.sharpe_20",  # of the last 20 closed trades
+    "slf.drawdown",  # drawdown over the limit
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSet:
+    """One list of base series that a plan reads.
+
+    Parameters
+    ----------
+    name : of the set
+    groups : group -> its series; together all of them, in order
+    """
+
+    name: str
+    groups: dict[str, tuple[str, ...]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All series in the order of a row."""
+        return tuple(name for names in self.groups.values() for name in names)
+
+
+MARKET_SERIES = SeriesSet("market", SOURCE_GROUPS)
+MODEL_SERIES = SeriesSet("model", {"regime": REGIME, "lstm": LSTM, "cnn": CNN, "memory": MEMORY})
+SELF_SERIES = SeriesSet("self", {"self": SELF})
+SERIES_SETS = (MARKET_SERIES, MODEL_SERIES, SELF_SERIES)

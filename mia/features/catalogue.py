@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mia.domain.errors import ConfigurationError
-from mia.domain.series import INDEX
+from mia.domain.series import SERIES_SETS
 
 NORMS = ("none", "z", "logz", "slogz", "todz", "relpx", "prevset", "atr", "bin")
 SCALES = ("tick", "usd")
@@ -18,6 +18,7 @@ _SHORT = {
     "bar.hlc": ("bar.high", "bar.low", "bar.close"),
     "bar.ohlc": ("bar.open", "bar.high", "bar.low", "bar.close"),
 }
+_KNOWN = frozenset(name for series in SERIES_SETS for name in series.names)
 _NAME = re.compile(r"^_?[a-z][a-z0-9_]*$")
 _SPAN = re.compile(r"^(.*_)(\d+)\.\.(\d+)$")
 _SIGNS = {
@@ -190,7 +191,7 @@ def _inputs(name: str, given: Any) -> tuple[str, ...]:
         else:
             names.append(str(item))
     for item in names:
-        if not item.startswith(("@", "family:")) and item not in INDEX:
+        if not item.startswith(("@", "family:")) and item not in _KNOWN:
             raise ConfigurationError(
                 f"feature {name}: unknown input {item!r}; use a base series of mia.domain.series or @feature"
             )

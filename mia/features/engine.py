@@ -3,7 +3,6 @@
 import numpy as np
 
 from mia.domain.errors import DataError
-from mia.domain.series import WIDTH
 from mia.features.kernel import walk
 from mia.features.plan import Plan
 
@@ -21,7 +20,7 @@ class FeatureEngine:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._state = np.zeros(plan.state_size)
-        self._row = np.zeros(WIDTH + len(plan.nodes))
+        self._row = np.zeros(plan.width + len(plan.nodes))
         self._one = np.empty((1, len(plan.columns)))
 
     def reset(self) -> None:
@@ -44,7 +43,7 @@ class FeatureEngine:
 
         Parameters
         ----------
-        row : (WIDTH,) float64, base series of the bar
+        row : (W,) float64, base series of the bar
 
         Returns
         -------
@@ -66,7 +65,7 @@ class FeatureEngine:
 
         Parameters
         ----------
-        values : (T, WIDTH) float64
+        values : (T, W) float64
         """
         values = np.ascontiguousarray(values, dtype=np.float64)
         out = np.empty((len(values), len(self.plan.columns)))
@@ -74,8 +73,8 @@ class FeatureEngine:
         return out
 
     def _walk(self, values: Array, state: Array, out_node: Array, out_scale: Array, out: Array) -> None:
-        if values.ndim != 2 or values.shape[1] != WIDTH:
-            raise DataError(f"engine: rows must have {WIDTH} base series, got shape {values.shape}")
+        if values.ndim != 2 or values.shape[1] != self.plan.width:
+            raise DataError(f"engine: rows must have {self.plan.width} base series, got shape {values.shape}")
         plan = self.plan
         walk(
             plan.code,

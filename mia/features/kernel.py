@@ -2,6 +2,7 @@
 
 from numba import njit
 
+from mia.features.operators.context_dispatch import dispatch_context
 from mia.features.operators.flow_dispatch import dispatch_flow
 from mia.features.operators.price_dispatch import dispatch_price
 
@@ -22,8 +23,12 @@ def walk(code, input_start, inputs, state_start, param_start, params, values, st
                 value = dispatch_price(
                     code[k], row, inputs, input_start[k], state, state_start[k], params, param_start[k]
                 )
-            else:
+            elif code[k] < 200:
                 value = dispatch_flow(
+                    code[k], row, inputs, input_start[k], state, state_start[k], params, param_start[k]
+                )
+            else:
+                value = dispatch_context(
                     code[k], row, inputs, input_start[k], state, state_start[k], params, param_start[k]
                 )
             row[width + k] = value

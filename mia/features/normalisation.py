@@ -13,7 +13,7 @@ import numpy as np
 
 from mia.domain import digest
 from mia.domain.errors import ArtefactMismatch, ConfigurationError
-from mia.domain.series import SOURCE_GROUPS
+from mia.domain.series import MARKET_SERIES
 from mia.features.catalogue import FeatureSpec
 from mia.features.plan import SERVICE, Plan
 from mia.features.scaling import (
@@ -321,13 +321,18 @@ def _slot_baseline(
 
 
 def _groups(plan: Plan) -> tuple[tuple[str, ...], Array]:
-    """Mask groups: every family of the plan, then every source; and which features belong to each."""
-    families = list(dict.fromkeys(spec.family for spec in plan.specs))
+    """Mask groups and which features belong to each: every family of the market's plan, then every source.
+
+    The columns of models and of the policy itself come in groups by source alone: some of their families have
+    members in the market's plan, and a name must not stand for two groups.
+    """
+    families = list(dict.fromkeys(spec.family for spec in plan.specs)) if plan.series is MARKET_SERIES else []
     needs = {node.name: node.sources for node in plan.nodes}
-    sources = [source for source in SOURCE_GROUPS if any(source in needs[name] for name in plan.names)]
+    sources = [source for source in plan.series.groups if any(source in needs[name] for name in plan.names)]
     member = np.zeros((len(families) + len(sources), len(plan.names)), dtype=np.int64)
     for f, spec in enumerate(plan.specs):
-        member[families.index(spec.family), f] = 1
+        if families:
+            member[families.index(spec.family), f] = 1
         for source in needs[spec.name]:
             member[len(families) + sources.index(source), f] = 1
     return (*families, *sources), member

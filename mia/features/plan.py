@@ -8,7 +8,7 @@ import numpy as np
 from mia.domain import digest
 from mia.domain.errors import ConfigurationError
 from mia.domain.market import Market
-from mia.domain.series import INDEX, SOURCE_GROUPS, WIDTH
+from mia.domain.series import MARKET_SERIES, SERIES_SETS, SeriesSet
 from mia.features.catalogue import FeatureSpec
 from mia.features.operators.registry import Operator
 from mia.features.operators.table import operators
@@ -23,10 +23,12 @@ LEVELS = {
     "trades": {"bars", "calendar", "trades"},
     "depth": {"bars", "calendar", "trades", "depth"},
     "cross": {"bars", "calendar", "trades", "depth", "cross"},
+    "options": {"bars", "calendar", "trades", "depth", "cross", "options"},
 }
 """Sources a member of `family:.../level` may need at most."""
 
-_SOURCE_OF = {name: group for group, names in SOURCE_GROUPS.items() for name in names}
+_SET_OF = {name: series.name for series in SERIES_SETS for name in series.names}
+_SOURCE_OF = {name: group for series in SERIES_SETS for group, names in series.groups.items() for name in names}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class Node:
     op : operator name
     inputs : names of base series and nodes, in order
     params : scalar parameters as the kernel sees them
-    sources : source groups its whole ancestry needs, in the order of SOURCE_GROUPS
+    sources : source groups its whole ancestry needs, in the order of the series' groups
     fitted : (first, last + 1) of its fitted block in Plan.params, or None
     """
 
@@ -57,19 +59,21 @@ class Plan:
 
     Parameters
     ----------
+    series : the base series of a row, W in all
     specs : the F published specs, in the order of the columns
     nodes : the N nodes
     names : the F published names
     service : hidden columns that follow them (see `SERVICE`)
     n_slots : bar slots of an ordinary full session
     code, input_start, state_start, param_start : (N,) int64
-    inputs : flat int64, indices into [WIDTH base series | N nodes]
+    inputs : flat int64, indices into [W base series | N nodes]
     params : flat float64
     state_size : length of the flat state
     out_node : (C,) int64, node behind each column
     out_scale : (C,) float64, factor from inside units to published units
     """
 
+    series: SeriesSet
     specs: tuple[FeatureSpec, ...]
     nodes: tuple[Node, ...]
     names: tuple[str, ...]
@@ -84,6 +88,11 @@ class Plan:
     state_size: int
     out_node: Array
     out_scale: Array
+
+    @property
+    def width(self) -> int:
+        """Number W of base series in a row."""
+        return len(self.series.names)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -149,7 +158,51 @@ class Plan:
         return digest.of_json([wiring, list(self.columns), arrays])
 
 
-def compile_plan(specs: Sequence[FeatureSpec], market: Market, *, bar_minutes: float, session_minutes: float) -> Plan:
+def split(specs: Sequence[FeatureSpec]) -> dict[str, tuple[FeatureSpec, ...]]:
+    """Sort specs by the set of base series they read: what the market tells, what models made of it, and what the
+    policy said before. Each becomes a plan of its own, walked one after the other.
+
+    Raises
+    ------
+    ConfigurationError : if a feature reads two sets; what joins them belongs into the room that makes the later one.
+    """
+    by_name = {spec.name: spec for spec in specs}
+    sets: dict[str, str] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> str:
+        if name in sets:
+            return sets[name]
+        if name in path or name not in by_name:
+            return ""  # cycles and unknown names are refused by compile_plan, which shows them
+        found = set()
+        for item in by_name[name].inputs:
+            if item.startswith("family:"):
+                found.add(MARKET_SERIES.name)
+            elif item.startswith("@"):
+                found.add(visit(item[1:], (*path, name)))
+            else:
+                found.add(_SET_OF[item])
+        found.discard("")
+        if len(found) > 1:
+            raise ConfigurationError(
+                f"feature {name}: reads {' and '.join(sorted(found))} series together; derive it from one of them"
+            )
+        sets[name] = found.pop() if found else MARKET_SERIES.name
+        return sets[name]
+
+    for name in by_name:
+        visit(name, ())
+    return {series.name: tuple(spec for spec in specs if sets[spec.name] == series.name) for series in SERIES_SETS}
+
+
+def compile_plan(
+    specs: Sequence[FeatureSpec],
+    market: Market,
+    *,
+    bar_minutes: float,
+    session_minutes: float,
+    series: SeriesSet = MARKET_SERIES,
+) -> Plan:
     """Order, check and flatten the specs.
 
     Parameters
@@ -158,6 +211,7 @@ def compile_plan(specs: Sequence[FeatureSpec], market: Market, *, bar_minutes: f
     market : contract terms (tick size, multiplier, round step)
     bar_minutes : length of a bar [minutes]
     session_minutes : length of an ordinary full session [minutes]
+    series : the base series the specs read, all of one set (see `split`)
 
     Raises
     ------
@@ -182,7 +236,7 @@ def compile_plan(specs: Sequence[FeatureSpec], market: Market, *, bar_minutes: f
     wired = _wire(by_name)
     order = _order(by_name, wired)
     needed = _needs(order, wired)
-    return _flatten(by_name, wired, order, needed, environment, market)
+    return _flatten(by_name, wired, order, needed, environment, market, series)
 
 
 def _references(inputs: Sequence[str]) -> list[str]:
@@ -286,8 +340,10 @@ def _flatten(
     needs: Mapping[str, frozenset[str]],
     environment: Mapping[str, float],
     market: Market,
+    series: SeriesSet,
 ) -> Plan:
-    position = {name: WIDTH + at for at, name in enumerate(order)}
+    width, index = len(series.names), {name: at for at, name in enumerate(series.names)}
+    position = {name: width + at for at, name in enumerate(order)}
     nodes: list[Node] = []
     code, input_start, state_start, param_start = [], [], [], []
     inputs: list[int] = []
@@ -302,13 +358,16 @@ def _flatten(
         input_start.append(len(inputs))
         state_start.append(state_size)
         param_start.append(len(params))
-        inputs.extend(position[item[1:]] if item.startswith("@") else INDEX[item] for item in wired[name])
+        for item in wired[name]:
+            if not item.startswith("@") and item not in index:
+                raise ConfigurationError(f"feature {name}: input {item} is not a {series.name} series; see plan.split")
+            inputs.append(position[item[1:]] if item.startswith("@") else index[item])
         params.extend(scalars.values())
         block = operator.fitted(scalars, len(names)) if operator.fitted else 0
         span = (len(params), len(params) + block) if block else None
         params.extend([np.nan] * block)
         state_size += operator.state(scalars, len(names)) if operator.state else 0
-        sources = tuple(group for group in SOURCE_GROUPS if group in needs[name])
+        sources = tuple(group for group in series.groups if group in needs[name])
         nodes.append(Node(name=name, op=spec.op, inputs=names, params=scalars, sources=sources, fitted=span))
     published = tuple(spec for spec in by_name.values() if spec.published)
     if not published:
@@ -321,6 +380,7 @@ def _flatten(
         for name in names + service
     ]
     return Plan(
+        series=series,
         specs=published,
         nodes=tuple(nodes),
         names=names,
@@ -333,7 +393,7 @@ def _flatten(
         inputs=np.array(inputs, dtype=np.int64),
         params=np.array(params, dtype=np.float64),
         state_size=state_size,
-        out_node=np.array([position[name] - WIDTH for name in names + service], dtype=np.int64),
+        out_node=np.array([position[name] - width for name in names + service], dtype=np.int64),
         out_scale=np.array(scale, dtype=np.float64),
     )
 

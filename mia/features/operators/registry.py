@@ -1,7 +1,8 @@
 """What an operator is, and the table of all of them: the plan compiles names into opcodes with it.
 
 An operator is one small compiled function `step(v, x, i, s, o, p, q) -> float64` that reads one row and
-its own state; opcodes 0-99 live in `price_dispatch`, 100-199 in `flow_dispatch`.
+its own state; opcodes 0-99 live in `price_dispatch`, 100-199 in `flow_dispatch`,
+200-299 in `context_dispatch`.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ ENVIRONMENT = (
 
 PRICE_OPCODES = range(100)
 FLOW_OPCODES = range(100, 200)
+CONTEXT_OPCODES = range(200, 300)
 
 Sizes = Callable[[Mapping[str, float], int], int]
 

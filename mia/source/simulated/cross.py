@@ -10,6 +10,9 @@ from mia.source.simulated_settings import SimulatedSettings
 Array = np.ndarray
 _VIX_HALF_LIFE_MINUTES = 300.0
 
+NAMES = ("xa.vix", "xa.spy_close", "xa.pair_close")
+"""Columns `simulate` returns, in order."""
+
 
 @dataclass(slots=True)
 class Companions:

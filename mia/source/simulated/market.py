@@ -12,7 +12,7 @@ from mia.domain.events import EVENT
 from mia.domain.market import Market
 from mia.domain.progress import Progress
 from mia.domain.rng import generator
-from mia.domain.series import CROSS, INDEX
+from mia.domain.series import INDEX
 from mia.domain.sessions import Sessions
 from mia.source.bars import BarFolder
 from mia.source.simulated import cross, hidden, kernel
@@ -251,7 +251,7 @@ class SimulatedMarket:
 
     def _fill(self, sessions: Sessions, values: Array, ts: Array, found: list[tuple[_Drive, Array, Array]]) -> Truth:
         """Write the cross-asset columns into `values` and gather the truth of every row."""
-        columns = [INDEX[name] for name in CROSS]
+        columns = [INDEX[name] for name in cross.NAMES]
         length = self._settings.bar_minutes
         regime = np.empty(len(ts), np.int64)
         signal, expected, price = (np.empty(len(ts)) for _ in range(3))
