@@ -16,6 +16,7 @@ from mia.task.watch import Watch
 
 OVERRIDES = (
     "source.sessions=6",
+    "snapshots.first_sessions=2",
     "evaluation.n_folds=1",
     "evaluation.min_train_sessions=3",
     "evaluation.min_train_share=0",
@@ -60,8 +61,8 @@ def make(market: str = "ES", *more: str) -> SmallWalk:
 def of_bars(settings: Any, made: Any, watch: Watch) -> SmallWalk:
     """The walk on bars at hand."""
     table = features.make(settings, made, watch)
-    state = regime.make(settings, made, table, regime.splits(settings, made)[0], None)
-    seen = regime.view(made, state)
+    state = regime.make(settings, made, table, regime.splits(settings, made)[0])
+    seen = regime.view(settings, made, table, state)
     selection = select.make(settings, made, state, seen)
     lesson = train.lesson(settings, made, state, seen, selection)
     policy = busy_policy(lesson.template.width)
@@ -69,9 +70,16 @@ def of_bars(settings: Any, made: Any, watch: Watch) -> SmallWalk:
 
 
 def cut(walk: SmallWalk, rows: int) -> SmallWalk:
-    """The same fitted artefacts on the first `rows` bars, as if the rest had not happened yet."""
-    bars = walk.made.bars.head(rows)
-    made = replace(walk.made, bars=bars)
-    seen = regime.view(made, walk.state)
-    lesson = train.lesson(walk.settings, made, walk.state, seen, walk.lesson.selection)
-    return replace(walk, made=made, seen=seen, lesson=lesson)
+    """The walk as if rows from `rows` on had not happened yet: everything is fitted again on what is left."""
+    made = replace(walk.made, bars=walk.made.bars.head(rows))
+    table = features.make(walk.settings, made, Watch(quiet=True))
+    return of_table(walk, made, table)
+
+
+def of_table(walk: SmallWalk, made: Any, table: Any) -> SmallWalk:
+    """The fold's view, selection and policy on another table."""
+    fold = replace(walk.state.fold, test=slice(walk.state.fold.test.start, min(walk.state.fold.test.stop, len(made.bars))))
+    state = replace(walk.state, fold=fold)
+    seen = regime.view(walk.settings, made, table, state)
+    lesson = train.lesson(walk.settings, made, state, seen, walk.lesson.selection)
+    return replace(walk, made=made, table=table, state=state, seen=seen, lesson=lesson)

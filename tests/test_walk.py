@@ -1,5 +1,7 @@
 """The ten lines of the README's walk: one bar from source to decision, row by row as live, equal to the batch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import small_walk
@@ -7,13 +9,20 @@ import small_walk
 from mia.algo import bundle
 from mia.broker.terms import terms
 from mia.desk.backtest import run_policy
+from mia.desk.feature_pipeline import FeaturePipeline
 from mia.risk.limits import limits
 from mia.task import desk, train
 
 
 @pytest.fixture(scope="module")
 def walk():
-    return small_walk.make("MNQ")
+    """All rows by the fold's own snapshot from the first bar on, as a desk that starts from its bundle sees them."""
+    made = small_walk.make("MNQ")
+    pipeline = FeaturePipeline(made.table.plans, made.settings.market, made.settings.memory)
+    pipeline.adopt(made.state.snapshot)
+    bars = made.made.bars
+    table = replace(made.table, block=pipeline.advance(bars.ts, bars.values), snapshots=[made.state.snapshot])
+    return small_walk.of_table(made, made.made, table)
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +30,9 @@ def decisions(walk, tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundle") / "fold_0"
     train.bundle_of(walk.settings, walk.made, walk.lesson, walk.policy, folder)
     loaded = bundle.load(folder, market="MNQ", features_sha256=walk.lesson.template.digest)
-    trader = desk.assemble(walk.settings, loaded, walk.table.plan, walk.made.bars.bar_minutes)
-    return [trader.see(row) for row in walk.made.bars.values]
+    trader = desk.assemble(walk.settings, loaded, walk.table.plans, walk.made.bars.bar_minutes)
+    bars = walk.made.bars
+    return [trader.see(int(ts), row) for ts, row in zip(bars.ts, bars.values, strict=True)]
 
 
 def test_the_desk_sees_row_by_row_what_the_batch_saw_bit_for_bit(walk, decisions):

@@ -14,6 +14,7 @@ from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from mia.algo.experience import POSITIONS, Experience
+from mia.desk.group_columns import GroupColumns
 
 Array = np.ndarray
 
@@ -37,6 +38,8 @@ class CounterfactualReplay(ReplayBuffer):
     ----------
     experience : the recorded outcomes
     rng : draws the order
+    groups, dropout : each group of the observation is blanked in this share of the rows drawn, so that the policy
+        learns to do without it; a row and its successor lose the same
     others : as in `ReplayBuffer`; `buffer_size` is not used
     """
 
@@ -51,6 +54,8 @@ class CounterfactualReplay(ReplayBuffer):
         *,
         experience: Experience,
         rng: np.random.Generator,
+        groups: GroupColumns | None = None,
+        dropout: float = 0.0,
     ) -> None:
         # Not ReplayBuffer's constructor: it would allocate room for copies of what is already in memory.
         BaseBuffer.__init__(self, len(experience) - 1, observation_space, action_space, device, n_envs)
@@ -62,6 +67,7 @@ class CounterfactualReplay(ReplayBuffer):
         self.reward = torch.from_numpy((experience.cents / experience.bar_cents).astype(np.float32))
         self.held = torch.from_numpy(experience.held)
         self._order = np.empty(0, dtype=np.int64)
+        self._groups, self._dropout = groups, dropout
 
     def add(self, *args: Any, **kwargs: Any) -> None:
         """Keep nothing: the bar that was just walked is in the buffer already, with all its outcomes."""
@@ -80,9 +86,14 @@ class CounterfactualReplay(ReplayBuffer):
     def outcomes(self, n: int) -> Outcomes:
         """Return all outcomes of `n` rows."""
         rows = torch.from_numpy(self.draw(n))
+        market, next_market = self.market.index_select(0, rows), self.market.index_select(0, rows + 1)
+        if self._groups is not None and self._dropout > 0:
+            lost = torch.from_numpy(self._groups.draw(self.rng, n, self._dropout))
+            neutral = torch.from_numpy(self._groups.neutral)
+            market, next_market = torch.where(lost, neutral, market), torch.where(lost, neutral, next_market)
         return Outcomes(
-            market=self.market.index_select(0, rows),
-            next_market=self.market.index_select(0, rows + 1),
+            market=market,
+            next_market=next_market,
             reward=self.reward.index_select(0, rows),
             held=self.held.index_select(0, rows),
         )

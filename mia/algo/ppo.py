@@ -54,6 +54,7 @@ def build(tape: Tape, terms: Terms, settings: PPOSettings, seed: int, bar_cents:
         n_envs=settings.accounts,
         seed=seed,
         episode_sessions=settings.episode_sessions,
+        dropout=settings.group_dropout,
     )
     widths = list(settings.network)
     model = PPO(

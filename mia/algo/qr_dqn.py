@@ -167,7 +167,12 @@ def build(tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, learned:
     from the replay.
     """
     env = TradingVecEnv(tape, terms, unlimited(), PnlReward(scale_cents=learned.bar_cents), n_envs=1, seed=seed)
-    replay = {"experience": learned, "rng": generator(seed, "algo", "qr_dqn", "replay")}
+    replay = {
+        "experience": learned,
+        "rng": generator(seed, "algo", "qr_dqn", "replay"),
+        "groups": tape.groups,
+        "dropout": settings.group_dropout,
+    }
     model = CounterfactualQRDQN(
         "MlpPolicy",
         env,

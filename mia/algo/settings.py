@@ -81,6 +81,8 @@ class QRDQNSettings:
     learning_rate, final_learning_rate : step size at the start and at the end; it falls as half a cosine
     target_rate : share of the network that enters the slow copy at each gradient step, in (0, 1]
     weight_decay : decoupled weight decay per unit of step size
+    group_dropout : share of the rows (PPO: episodes) in which each source group is blanked, so that the policy
+        learns to do without it
     input_sparsity : each market column of the first layer is shortened by this at each step, per unit of step
         size, down to nothing
     gradient_clip : largest norm of a gradient
@@ -103,6 +105,7 @@ class QRDQNSettings:
     final_learning_rate: float
     target_rate: float
     weight_decay: float
+    group_dropout: float
     input_sparsity: float
     gradient_clip: float
     validation: ValidationSettings
@@ -123,6 +126,7 @@ class QRDQNSettings:
             "final_learning_rate": (0, self.learning_rate),
             "target_rate": (1e-6, 1),
             "weight_decay": (0, 100),
+            "group_dropout": (0, 0.9),
             "input_sparsity": (0, 1000),
             "gradient_clip": (1e-6, 1e6),
         }
@@ -148,6 +152,8 @@ class PPOSettings:
     value_weight : weight of the value loss
     learning_rate, final_learning_rate : step size at the start and at the end; it falls as half a cosine
     weight_decay : decoupled weight decay per unit of step size
+    group_dropout : share of the rows (PPO: episodes) in which each source group is blanked, so that the policy
+        learns to do without it
     input_sparsity : each market column of the first layer is shortened by this at each step, per unit of step
         size, down to nothing
     gradient_clip : largest norm of a gradient
@@ -174,6 +180,7 @@ class PPOSettings:
     learning_rate: float
     final_learning_rate: float
     weight_decay: float
+    group_dropout: float
     input_sparsity: float
     gradient_clip: float
     episode_sessions: int
@@ -198,6 +205,7 @@ class PPOSettings:
             "learning_rate": (1e-8, 1),
             "final_learning_rate": (0, self.learning_rate),
             "weight_decay": (0, 100),
+            "group_dropout": (0, 0.9),
             "input_sparsity": (0, 1000),
             "gradient_clip": (1e-6, 1e6),
             "episode_sessions": (1, 100_000),

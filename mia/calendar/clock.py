@@ -29,7 +29,14 @@ _EVENT_COLUMNS = (
 )
 
 
-def annotate(bars: Bars, sessions: Sessions, market: Market, *, previous_session: int = -1) -> Bars:
+def annotate(
+    bars: Bars,
+    sessions: Sessions,
+    market: Market,
+    *,
+    previous_session: int = -1,
+    events: economic.Events | None = None,
+) -> Bars:
     """Fill every `cal.*` column.
 
     Each row depends on its own close time, the schedule and the event file as known at that time; `cal.first`
@@ -40,6 +47,7 @@ def annotate(bars: Bars, sessions: Sessions, market: Market, *, previous_session
     bars : T closed bars, every one inside a session
     sessions : the market's schedule, covering the bars
     previous_session : `cal.session` of the row before the first one, -1 if there is none
+    events : economic events, of `economic.load`; None: the project's own file
 
     Returns
     -------
@@ -61,7 +69,7 @@ def annotate(bars: Bars, sessions: Sessions, market: Market, *, previous_session
     columns = {
         **_session_columns(bars, sessions, at, previous_session),
         **_date_columns(sessions, at, market),
-        **_event_columns(bars.ts, sessions.trade_date[at]),
+        **_event_columns(bars.ts, sessions.trade_date[at], economic.load() if events is None else events),
     }
     if columns.keys() != set(CALENDAR):
         raise AssertionError(f"calendar columns differ: {sorted(columns.keys() ^ set(CALENDAR))}")
@@ -122,9 +130,8 @@ def _date_columns(sessions: Sessions, at: Array, market: Market) -> dict[str, Ar
     return {name: rows[:, k] for k, name in enumerate(names)}
 
 
-def _event_columns(ts: Array, trade_date: Array) -> dict[str, Array]:
+def _event_columns(ts: Array, trade_date: Array, events: economic.Events) -> dict[str, Array]:
     """Event columns; rows are taken in groups between changes of what was known."""
-    events = economic.load()
     out = {name: np.full(len(ts), np.nan) for name in _EVENT_COLUMNS}
     year = trade_date // 10_000
     covered = (year >= events.first_year) & (year <= events.last_year)

@@ -1,7 +1,7 @@
 """The observation: which numbers a policy sees, in which order. Batch is a scan of the row live calls.
 
-Market part: [selected view columns, clipped | group masks | belief]. Env and desk append the account part:
-the position held, as a share of the limit.
+Market part: [selected view columns, weighted by regime, clipped | group masks | belief]. Env and desk append the
+account part: the position held, as a share of the limit.
 """
 
 import json
@@ -22,10 +22,15 @@ ACCOUNT_FIELDS = ("account.position",)
 
 
 @njit(cache=True)
-def _row(view: Array, masks: Array, belief: Array, columns: Array, clip: float, out: Array) -> None:
+def _row(view: Array, masks: Array, belief: Array, columns: Array, weights: Array, clip: float, out: Array) -> None:
     selected, groups = len(columns), len(masks)
     for i in range(selected):
         value = view[columns[i]]
+        if len(weights) > 0:
+            weight = 0.0
+            for k in range(len(belief)):
+                weight += belief[k] * weights[k, i]
+            value *= weight
         # The scaler's neutral value; a NaN that slipped through must not reach a network.
         out[i] = 0.0 if np.isnan(value) else min(max(value, -clip), clip)
     for i in range(groups):
@@ -35,9 +40,9 @@ def _row(view: Array, masks: Array, belief: Array, columns: Array, clip: float, 
 
 
 @njit(cache=True)
-def _rows(view: Array, masks: Array, belief: Array, columns: Array, clip: float, out: Array) -> None:
+def _rows(view: Array, masks: Array, belief: Array, columns: Array, weights: Array, clip: float, out: Array) -> None:
     for t in range(len(view)):
-        _row(view[t], masks[t], belief[t], columns, clip, out[t])
+        _row(view[t], masks[t], belief[t], columns, weights, clip, out[t])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +56,12 @@ class ObservationTemplate:
     masks : (M,) names of the feature groups whose presence the policy sees
     regimes : (K,) names of the regimes of the belief
     clip : selected values are clipped to [-clip, clip], > 0
+    weights : (K, S) by which a selected column is multiplied in each regime, mixed by the belief; () : by nothing
 
     Raises
     ------
-    ConfigurationError : if a selected name is unknown or named twice, or the clip is not positive.
+    ConfigurationError : if a selected name is unknown or named twice, the clip is not positive, or the weights
+        are not one per regime and column.
     """
 
     view: tuple[str, ...]
@@ -62,6 +69,7 @@ class ObservationTemplate:
     masks: tuple[str, ...]
     regimes: tuple[str, ...]
     clip: float
+    weights: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.selected) - set(self.view))
@@ -71,6 +79,11 @@ class ObservationTemplate:
             raise ConfigurationError("observation: a feature is named twice; select again")
         if not 0 < self.clip < float("inf"):
             raise ConfigurationError(f"observation: clip must be positive, was {self.clip:g}")
+        shape = [len(row) for row in self.weights]
+        if self.weights and shape != [len(self.selected)] * len(self.regimes):
+            raise ConfigurationError(
+                f"observation: weights must be {len(self.regimes)} rows of {len(self.selected)}, were {shape}"
+            )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -93,6 +106,11 @@ class ObservationTemplate:
         """(S,) int64, columns of the view that are selected."""
         place = {name: i for i, name in enumerate(self.view)}
         return np.array([place[name] for name in self.selected], dtype=np.int64)
+
+    @cached_property
+    def weight_table(self) -> Array:
+        """(K, S) float64 weights, (0, S) where columns are not weighted."""
+        return np.array(self.weights, dtype=np.float64).reshape(-1, len(self.selected))
 
     def check(self, view: Sequence[str], masks: Sequence[str] | None = None) -> None:
         """Refuse a view, or groups, with other names or another order than the layout was made for.
@@ -142,7 +160,7 @@ class ObservationTemplate:
                     "use the artefacts the policy was trained with"
                 )
         out = np.empty((*lead, self.width), dtype=np.float32)
-        (_rows if lead else _row)(view, masks, belief, self.columns, float(self.clip), out)
+        (_rows if lead else _row)(view, masks, belief, self.columns, self.weight_table, float(self.clip), out)
         return out
 
     def to_json(self) -> str:
@@ -155,7 +173,8 @@ class ObservationTemplate:
         try:
             body = json.loads(text)
             names = ("view", "selected", "masks", "regimes")
-            return cls(**(body | {name: tuple(body[name]) for name in names}))
+            weights = tuple(tuple(float(value) for value in row) for row in body["weights"])
+            return cls(**(body | {name: tuple(body[name]) for name in names} | {"weights": weights}))
         except (ValueError, TypeError, KeyError, AttributeError, ConfigurationError) as error:
             raise ArtefactMismatch(f"observation template is not readable ({error}); train again") from error
 
@@ -166,4 +185,5 @@ class ObservationTemplate:
             "masks": list(self.masks),
             "regimes": list(self.regimes),
             "clip": float(self.clip),
+            "weights": [list(row) for row in self.weights],
         }

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from mia.desk.group_columns import GroupColumns
 from mia.domain.bars import Bars
 from mia.domain.errors import DataError
 from mia.domain.market import Market
@@ -38,6 +39,7 @@ class Tape:
     may_enter : (T,) bool, new exposure may be taken at this row
     obs : (T, Dm) float32, market part of the observation, finite
     belief : (T, K) float64, filtered regime probabilities
+    groups : which entries of `obs` go when a source is lost, None if nobody asks
 
     Raises
     ------
@@ -55,6 +57,7 @@ class Tape:
     may_enter: Array
     obs: Array
     belief: Array
+    groups: GroupColumns | None = None
 
     def __post_init__(self) -> None:
         rows, name = len(self.ts), self.market.name
@@ -106,7 +109,16 @@ def ticks(prices: Array, what: str) -> Array:
     return integers
 
 
-def from_bars(market: Market, bars: Bars, *, must_flat: Array, may_enter: Array, obs: Array, belief: Array) -> Tape:
+def from_bars(
+    market: Market,
+    bars: Bars,
+    *,
+    must_flat: Array,
+    may_enter: Array,
+    obs: Array,
+    belief: Array,
+    groups: GroupColumns | None = None,
+) -> Tape:
     """Return the tape of annotated `bars`; prices become whole ticks, sessions come from ``cal.session``."""
     columns = {
         name: ticks(bars.column(f"bar.{name}"), f"bars {bars.market} {name}")
@@ -120,5 +132,6 @@ def from_bars(market: Market, bars: Bars, *, must_flat: Array, may_enter: Array,
         may_enter=np.ascontiguousarray(may_enter, dtype=np.bool_),
         obs=np.ascontiguousarray(obs, dtype=np.float32),
         belief=np.ascontiguousarray(belief, dtype=np.float64),
+        groups=groups,
         **columns,
     )

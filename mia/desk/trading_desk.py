@@ -11,9 +11,9 @@ import numpy as np
 from mia.broker.terms import Terms
 from mia.desk.accounting import EQUITY, FORCED, POSITION, advance, contracts, cut, new_accounts, permit, rules
 from mia.desk.decision import Decision
+from mia.desk.feature_pipeline import Block
 from mia.desk.observation import ObservationTemplate
 from mia.desk.policy import DeskPolicy
-from mia.desk.regime_inputs import regime_inputs
 from mia.domain.errors import ArtefactMismatch, DataError
 from mia.domain.series import INDEX
 from mia.risk.flat_rules import lead_and_code, may_enter_row, must_flat_row
@@ -27,30 +27,19 @@ _SESSION, _SLOT = INDEX["cal.session"], INDEX["cal.slot"]
 _TO_CLOSE, _TO_RTH, _RTH = (INDEX[f"cal.{name}"] for name in ("minutes_to_close", "minutes_to_rth_close", "rth"))
 
 
-class Engine(Protocol):
-    """Base series of one bar to features."""
+class Pipeline(Protocol):
+    """Base series of closed bars to features and belief."""
 
-    def step(self, row: Array) -> Array:
-        """Return (F,) raw features of a row (WIDTH,)."""
+    def advance(self, ts: Array, rows: Array) -> Block:
+        """Return what n more rows (n, WIDTH) became."""
         ...
 
 
-class RowScaler(Protocol):
+class View(Protocol):
     """Raw features to the model view."""
 
-    def transform_row(self, features: Array, slot: int) -> tuple[Array, Array]:
-        """Return the view (F,) and the group masks (M,) of raw features (F,) at a slot of the session."""
-        ...
-
-
-class Regime(Protocol):
-    """The forward filter."""
-
-    inputs: tuple[str, ...]
-    initial: Array
-
-    def step(self, belief: Array, x: Array) -> Array:
-        """Return the belief (K,) after the inputs (Fx,) of one row of the scaled view."""
+    def transform(self, block: Block, slots: Array) -> tuple[Array, Array]:
+        """Return the view (n, F) and the group masks (n, M) of n rows at their slots of the session."""
         ...
 
 
@@ -59,8 +48,9 @@ class TradingDesk:
 
     Parameters
     ----------
-    names : (F,) names of the engine's features, in order
-    engine, scaler, regime, template, policy : what a row passes through, in this order
+    names : (F,) names of the view's columns, in order
+    features : (C,) names of the market plan's columns, in order; the safety list names some of them
+    pipeline, view, template, policy : what a row passes through, in this order
     terms : what a tick is worth and a side costs
     profile, limits : when to be flat, and how much may be held
     safety : names of features without which nothing is entered
@@ -69,16 +59,16 @@ class TradingDesk:
 
     Raises
     ------
-    ArtefactMismatch : if the template, the regime or the safety list reads a feature the engine lacks.
+    ArtefactMismatch : if the template or the safety list reads a feature the pipeline lacks.
     """
 
     def __init__(
         self,
         *,
         names: Sequence[str],
-        engine: Engine,
-        scaler: RowScaler,
-        regime: Regime,
+        features: Sequence[str],
+        pipeline: Pipeline,
+        view: View,
         template: ObservationTemplate,
         policy: DeskPolicy,
         terms: Terms,
@@ -89,14 +79,12 @@ class TradingDesk:
         bar_minutes: int,
     ) -> None:
         template.check(names)
-        self._engine, self._scaler, self._regime = engine, scaler, regime
+        self._pipeline, self._view = pipeline, view
         self._template, self._policy = template, policy
         self._rule, self._most = rules(terms, limits), limits.max_contracts
         self._lead, self._code = lead_and_code(bar_minutes, profile)
         self._warm_up = warm_up
-        self._inputs = _columns(names, regime.inputs, "regime")
-        self._safety = _columns(names, safety, "safety list")
-        self._belief = np.array(regime.initial, dtype=np.float64)
+        self._safety = _columns(features, safety, "safety list")
         self._account = new_accounts(1)[0]
         self._seen = 0
         self._target = 0
@@ -109,11 +97,12 @@ class TradingDesk:
         copy: Array = self._account.copy()
         return copy
 
-    def see(self, row: Array) -> Decision:
+    def see(self, ts: int, row: Array) -> Decision:
         """Account for one closed bar and decide what to hold from the next bar's open.
 
         Parameters
         ----------
+        ts : close time of the bar [ns UTC]
         row : (WIDTH,) float64, base series of the bar, calendar columns filled
 
         Raises
@@ -125,15 +114,15 @@ class TradingDesk:
         if self._seen > 0:
             new_session = session != self._session
             advance(self._account, self._target, self._close, open_ticks, close_ticks, new_session, self._rule)
-        features = self._engine.step(row)
-        view, masks = self._scaler.transform_row(features, int(row[_SLOT]))
-        self._belief = self._regime.step(self._belief, regime_inputs(features, view, self._inputs))
-        observation = self._template.row(view, masks, self._belief)
+        block = self._pipeline.advance(np.array([ts], dtype=np.int64), np.reshape(row, (1, -1)))
+        view, masks = self._view.transform(block, np.array([int(row[_SLOT])], dtype=np.int64))
+        belief = block.belief[0]
+        observation = self._template.row(view[0], masks[0], belief)
         held = int(self._account[POSITION])
         wish = float(self._policy.decide(observation, held / self._most))
         wished = contracts(wish, self._most)
         flat = must_flat_row(row[_TO_CLOSE], row[_TO_RTH], row[_RTH], self._lead, self._code)
-        enter = may_enter_row(features, self._safety, self._seen, self._warm_up)
+        enter = may_enter_row(block.features[0], self._safety, self._seen, self._warm_up)
         target, flags = permit(self._account, wished, flat, enter, self._rule)
         self._account[FORCED] += cut(held, wished, target)
         self._target, self._close, self._session = int(target), close_ticks, session
@@ -145,7 +134,7 @@ class TradingDesk:
             position=held,
             flags=int(flags),
             equity_cents=int(self._account[EQUITY]),
-            belief=self._belief,
+            belief=belief,
             observation=observation,
         )
 

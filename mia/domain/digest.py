@@ -21,3 +21,24 @@ def of_arrays(*arrays: np.ndarray) -> str:
         state.update(f"{data.dtype.str}{data.shape}".encode())
         state.update(data.tobytes())
     return state.hexdigest()
+
+
+class Running:
+    """SHA-256 of columns that arrive in pieces: the same for any way of cutting the same rows.
+
+    Parameters
+    ----------
+    names : of the columns
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._states = {name: hashlib.sha256(name.encode()) for name in names}
+
+    def add(self, **arrays: np.ndarray) -> None:
+        """Take the next rows of every column."""
+        for name, state in self._states.items():
+            state.update(np.ascontiguousarray(arrays[name]).tobytes())
+
+    def hexdigest(self) -> str:
+        """Return the fingerprint of the rows so far."""
+        return of_json([[name, state.hexdigest()] for name, state in self._states.items()])

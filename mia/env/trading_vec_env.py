@@ -89,6 +89,7 @@ class TradingVecEnv(VecEnv):
     seed : seed of the order of episodes
     row_index : observe [row, position] instead of the market part; the learner then looks rows up in
         `tape.obs` itself. Exact up to 2^24 rows.
+    dropout : probability that an account does without a group of the observation for a whole episode
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class TradingVecEnv(VecEnv):
         actions: str = "discrete",
         episode_sessions: int | None = None,
         row_index: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         if n_envs < 1:
             raise ConfigurationError(f"env {tape.market.name}: n_envs must be at least 1, was {n_envs}")
@@ -118,6 +120,8 @@ class TradingVecEnv(VecEnv):
         self.rule, self.most = rules(terms, limits), limits.max_contracts
         self.episodes = Episodes(tape, episode_sessions)
         self._rng = generator(seed, "env", tape.market.name)
+        self._dropout = dropout if tape.groups is not None and not row_index else 0.0
+        self._lost = np.zeros((n_envs, tape.width), dtype=bool)
         self._accounts = new_accounts(n_envs)
         self._rows = np.zeros(n_envs, dtype=np.int64)
         self._begun = np.zeros(n_envs, dtype=np.int64)
@@ -191,6 +195,8 @@ class TradingVecEnv(VecEnv):
 
     def _begin(self, i: int) -> None:
         span = self.episodes.draw(self._rng)
+        if self._dropout > 0:
+            self._lost[i] = self.tape.groups.draw(self._rng, 1, self._dropout)[0]
         self._accounts[i] = 0
         self._returns[i] = 0
         self._rows[i] = self._begun[i] = self.episodes.starts[span]
@@ -202,6 +208,8 @@ class TradingVecEnv(VecEnv):
             return np.stack([rows, accounts[:, POSITION] / self.most], axis=1).astype(np.float32)
         out = np.empty((len(rows), self.tape.width + 1), dtype=np.float32)
         _observe(accounts, rows, self.tape.obs, self.most, out)
+        if self._dropout > 0:
+            out[:, :-1][self._lost[start:stop]] = 0.0  # what the scaler and the masks leave of a lost group
         return out
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from mia.domain.series import SERIES_SETS
 NORMS = ("none", "z", "logz", "slogz", "todz", "relpx", "prevset", "atr", "bin")
 SCALES = ("tick", "usd")
 
-_KEYS = {"k", "op", "in", "p", "unit", "range", "warm", "norm", "must", "fb", "ta", "src", "scale"}
+_KEYS = {"k", "op", "in", "p", "unit", "range", "warm", "norm", "must", "fb", "ta", "src", "scale", "neutral"}
 _SHORT = {
     "bar.hlc": ("bar.high", "bar.low", "bar.close"),
     "bar.ohlc": ("bar.open", "bar.high", "bar.low", "bar.close"),
@@ -48,6 +48,7 @@ class FeatureSpec:
     talib : TA-Lib function that is the oracle, or ""
     source : literature key
     scale : factor from ticks inside to the published unit: "tick", "usd" or a number
+    neutral : published value that a missing one stands for in the model view; None means the middle of the range
     """
 
     name: str
@@ -65,6 +66,7 @@ class FeatureSpec:
     talib: str
     source: str
     scale: str | float
+    neutral: float | None = None
 
     @property
     def published(self) -> bool:
@@ -142,7 +144,7 @@ def _spec(template: str, line: Mapping[str, Any], family: str, value: Any) -> Fe
     warm = _number(line.get("warm", 1))
     if not isinstance(warm, (int, float)) or warm < 1 or warm != int(warm):
         raise ConfigurationError(f"feature {name}: warm must be a whole number of bars >= 1, was {line['warm']!r}")
-    scale = line.get("scale", 1.0)
+    scale = _number(line.get("scale", 1.0))
     if isinstance(scale, str) and scale not in SCALES:
         raise ConfigurationError(f"feature {name}: scale must be {', '.join(SCALES)} or a number, was {scale!r}")
     return FeatureSpec(
@@ -161,6 +163,7 @@ def _spec(template: str, line: Mapping[str, Any], family: str, value: Any) -> Fe
         talib=str(line.get("ta", "")),
         source=str(line.get("src", "")),
         scale=scale if isinstance(scale, str) else float(scale),
+        neutral=_neutral(name, line.get("neutral"), norm, low, high),
     )
 
 
@@ -176,6 +179,18 @@ def _range(name: str, given: Any) -> tuple[float | None, float | None]:
     if low is not None and high is not None and not low < high:
         raise ConfigurationError(f"feature {name}: range must increase, was [{low:g}, {high:g}]")
     return low, high
+
+
+def _neutral(name: str, given: Any, norm: str, low: float | None, high: float | None) -> float | None:
+    """Neutral point of a bounded feature; others have none: their 0 is the train fold's median."""
+    if given is None:
+        return None
+    value = _number(given)
+    if norm != "none" or low is None or high is None:
+        raise ConfigurationError(f"feature {name}: neutral needs norm none and a range with both ends; delete it")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigurationError(f"feature {name}: neutral must lie in [{low:g}, {high:g}], was {given!r}")
+    return float(value)
 
 
 def _inputs(name: str, given: Any) -> tuple[str, ...]:

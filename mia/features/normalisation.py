@@ -1,4 +1,4 @@
-"""Raw features to the model view: statistics frozen on the train fold, 0 where missing, masks per group.
+"""Raw features to the model view: statistics frozen on the train fold, neutral where missing, masks per group.
 
 Made once per fold by the regime stage, stored in the bundle, called row by row live with the same
 compiled function.
@@ -69,6 +69,7 @@ class Scaler:
     unit : (F,) float64, size by which log features are divided first
     center, spread : (F,) float64, subtracted and divided by
     bound : (F,) float64, the result lies within +-bound
+    neutral : (F,) float64, what stands for a missing value: 0, or the scaled neutral point of the feature
     table : (F,) int64, row of the slot tables, -1 if none
     slot_center, slot_spread : (K, slots) float64, baseline per time of day
     reference : (5,) int64, columns of `plan.SERVICE`, -1 where absent
@@ -85,6 +86,7 @@ class Scaler:
     center: Array
     spread: Array
     bound: Array
+    neutral: Array
     table: Array
     slot_center: Array
     slot_spread: Array
@@ -133,6 +135,7 @@ class Scaler:
             center=np.array([item.center for item in learnt]),
             spread=np.array([item.spread for item in learnt]),
             bound=np.array([item.bound for item in learnt]),
+            neutral=np.array([item.neutral for item in learnt]),
             table=table,
             slot_center=np.array([item.slots[0] for item in tables]).reshape(len(tables), plan.n_slots),
             slot_spread=np.array([item.slots[1] for item in tables]).reshape(len(tables), plan.n_slots),
@@ -143,7 +146,7 @@ class Scaler:
         )
 
     def transform(self, features: Array, slots: Array) -> tuple[Array, Array]:
-        """View (T, F) float64, 0 where missing, and masks (T, M) float64, 1 where the group is available.
+        """View (T, F) float64, neutral where missing, and masks (T, M) float64, 1 where the group is available.
 
         Parameters
         ----------
@@ -165,6 +168,7 @@ class Scaler:
             self.center,
             self.spread,
             self.bound,
+            self.neutral,
             self.table,
             self.slot_center,
             self.slot_spread,
@@ -199,7 +203,7 @@ class Scaler:
             data[name] = tuple(data[name])
         for name in ("kind", "table", "reference", "member"):
             data[name] = np.array(data[name], dtype=np.int64)
-        for name in ("unit", "center", "spread", "bound"):
+        for name in ("unit", "center", "spread", "bound", "neutral"):
             data[name] = np.array(data[name], dtype=np.float64)
         for name in ("slot_center", "slot_spread"):
             shape, flat = data[name]
@@ -229,6 +233,7 @@ class _Learnt:
     center: float = 0.0
     spread: float = 1.0
     bound: float = 1.0
+    neutral: float = 0.0
     slots: tuple[Array, Array] | None = None
 
 
@@ -271,7 +276,9 @@ def _learn(spec: FeatureSpec, values: Array, slots: Array, plan: Plan, settings:
 def _mapped(spec: FeatureSpec, finite: Array) -> _Learnt:
     """Expected range to [-1, 1]; an unbounded side is cut at the train fold's tail, the median becomes 0."""
     if spec.low is not None and spec.high is not None:
-        return _Learnt(kind=LINEAR, center=0.5 * (spec.low + spec.high), spread=0.5 * (spec.high - spec.low))
+        center, spread = 0.5 * (spec.low + spec.high), 0.5 * (spec.high - spec.low)
+        neutral = 0.0 if spec.neutral is None else (spec.neutral - center) / spread
+        return _Learnt(kind=LINEAR, center=center, spread=spread, neutral=neutral)
     if len(finite) == 0:
         return _Learnt(kind=DEAD)
     low, center, high = np.quantile(finite, [TAIL, 0.5, 1.0 - TAIL])

@@ -57,6 +57,7 @@ def scale(
     center,
     spread,
     bound,
+    neutral,
     table,
     slot_center,
     slot_spread,
@@ -85,7 +86,7 @@ def scale(
                 middle, width = slot_center[table[f], slot], slot_spread[table[f], slot]
             x = _scaled(kind[f], features[t, f], unit[f], middle, width, close, settled, span, daily)
             if x != x:
-                view[t, f] = 0.0
+                view[t, f] = neutral[f]
                 continue
             view[t, f] = min(bound[f], max(-bound[f], x))
             for g in range(masks.shape[1]):

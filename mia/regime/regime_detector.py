@@ -77,6 +77,10 @@ class RegimeModel:
 
     def filter(self, X: Array) -> Array:
         """Return the beliefs (T, K) after each row of X (T, F): `step` from `initial`, bit for bit."""
+        return self.scan(self.initial, X)
+
+    def scan(self, belief: Array, X: Array) -> Array:
+        """Return the beliefs (T, K) after each row of X (T, F), starting from a belief (K,)."""
         from mia.regime.forward_filter import scan_into
 
         rows = np.ascontiguousarray(X, np.float64)
@@ -85,7 +89,7 @@ class RegimeModel:
                 f"regime model reads {len(self.inputs)} inputs ({', '.join(self.inputs)}), got {rows.shape}; refit it"
             )
         out = np.empty((len(rows), len(self.startprob)))
-        scan_into(self.initial, rows, *self.kernel(), out)
+        scan_into(np.ascontiguousarray(belief, np.float64), rows, *self.kernel(), out)
         return out
 
     def to_json(self) -> str:

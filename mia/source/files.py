@@ -4,6 +4,8 @@ Only what the files hold is used: a series without a column stays missing, nothi
 """
 
 import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,23 @@ from mia.source.settings import FilesSettings
 Array = np.ndarray
 
 MINUTE_NS = 60_000_000_000
+CHUNK_ROWS = 20_000
+OHLC = ("open", "high", "low", "close")
 STRAY_SHARE = 0.01  # bars off the grid beyond this share mean a wrong declaration, below it bad rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Made:
+    """T closed bars: the columns that are checked, and a way to get rows of all base series."""
+
+    bar_minutes: int
+    ts: Array
+    prices: Array
+    volume: Array
+    rolled: Array
+    values: Callable[[slice], Array]
+    found: list[Finding]
+    measures: dict[str, Any]
 
 
 class FilesSource:
@@ -64,24 +82,47 @@ class FilesSource:
         return low, high
 
     def table(self, sessions: Sessions) -> Bars:
-        """Closed bars of the files inside `sessions`, available at their close.
+        """Closed bars of the files inside `sessions`, available at their close; errors as in `chunks`."""
+        pieces = list(self.chunks(sessions))
+        return replace(
+            pieces[0],
+            ts=np.concatenate([piece.ts for piece in pieces]),
+            available_at=np.concatenate([piece.available_at for piece in pieces]),
+            values=np.concatenate([piece.values for piece in pieces]),
+        )
+
+    def chunks(self, sessions: Sessions, rows: int = CHUNK_ROWS) -> Iterator[Bars]:
+        """Closed bars of the files inside `sessions` in pieces of at most `rows`, available at their close.
+
+        Only the columns the files hold are kept whole; rows of all base series exist one piece at a time. The
+        checks are over before the first piece comes.
 
         Raises
         ------
         DataError : if nothing is left, stamps contradict the declaration, or a limit is passed.
         """
-        rows = self._read()
+        clean = self._read()
         make = self._from_ticks if self._settings.content == "ticks" else self._from_bars
-        bars, rolled, found, measures = make(rows, sessions)
-        ohlc = bars.values[:, [INDEX[f"bar.{c}"] for c in ("open", "high", "low", "close")]]
+        made = make(clean, sessions)
         more, figures = inspect_bars(
-            bars.ts, ohlc, bars.column("bar.volume"), bars.bar_minutes, sessions, self._market, rolled
+            made.ts, made.prices, made.volume, made.bar_minutes, sessions, self._market, made.rolled
         )
         self.quality = QualityReport(
-            findings=(*rows.findings, *found, *more), measures={**rows.measures, **measures, **figures}
+            findings=(*clean.findings, *made.found, *more), measures={**clean.measures, **made.measures, **figures}
         )
         self._judge()
-        return bars
+        return self._pieces(made, rows)
+
+    def _pieces(self, made: "_Made", rows: int) -> Iterator[Bars]:
+        for start in range(0, len(made.ts), rows):
+            span = slice(start, start + rows)
+            yield Bars(
+                market=self._market.name,
+                bar_minutes=made.bar_minutes,
+                ts=made.ts[span],
+                available_at=made.ts[span],
+                values=made.values(span),
+            )
 
     def _read(self) -> CleanRows:
         if self._rows is None:
@@ -119,7 +160,7 @@ class FilesSource:
             )
         return wanted
 
-    def _from_bars(self, rows: CleanRows, sessions: Sessions) -> tuple[Bars, Array, list[Finding], dict[str, Any]]:
+    def _from_bars(self, rows: CleanRows, sessions: Sessions) -> "_Made":
         minutes = bar_length(rows.ts, self._settings)
         close = rows.ts
         if self._settings.content == "bars":
@@ -135,21 +176,22 @@ class FilesSource:
                 f"closing {stamp(close[off][0])}; "
                 "check source.timezone, source.bar_minutes, source.calendar and source.label"
             )
-        keep = wanted & ~off
-        bars = Bars(
-            market=self._market.name,
+        keep = np.flatnonzero(wanted & ~off)
+        return _Made(
             bar_minutes=minutes,
             ts=close[keep],
-            available_at=close[keep],
-            values=rows.base_series()[keep],
+            prices=np.column_stack([rows.series(f"bar.{name}")[keep] for name in OHLC]),
+            volume=rows.series("bar.volume")[keep],
+            rolled=rows.rolled[keep],
+            values=lambda span: rows.base_series(keep[span]),
+            found=[
+                finding("outside sessions", at < 0, close, "info"),
+                finding("off the grid", off, close, "warning"),
+            ],
+            measures={},
         )
-        found = [
-            finding("outside sessions", at < 0, close, "info"),
-            finding("off the grid", off, close, "warning"),
-        ]
-        return bars, rows.rolled[keep], found, {}
 
-    def _from_ticks(self, rows: CleanRows, sessions: Sessions) -> tuple[Bars, Array, list[Finding], dict[str, Any]]:
+    def _from_ticks(self, rows: CleanRows, sessions: Sessions) -> "_Made":
         from mia.source.bars import BarFolder
 
         at = np.searchsorted(sessions.open_ns, rows.ts, side="right") - 1
@@ -172,10 +214,16 @@ class FilesSource:
             raise DataError(f"{self._settings.path} holds no trade inside the sessions; no bar can be made of quotes")
         measures: dict[str, Any] = dict(folder.counts())
         measures.update(self._forget(values, rows))
-        bars = Bars(market=self._market.name, bar_minutes=minutes, ts=ts, available_at=ts, values=values)
-        found = [finding("outside sessions", at < 0, rows.ts, "info")]
-        rolled = np.isin(ts, rows.ts[rows.rolled] - (rows.ts[rows.rolled] - opened) % step + step)
-        return bars, rolled, found, measures
+        return _Made(
+            bar_minutes=minutes,
+            ts=ts,
+            prices=values[:, [INDEX[f"bar.{name}"] for name in OHLC]],
+            volume=values[:, INDEX["bar.volume"]],
+            rolled=np.isin(ts, rows.ts[rows.rolled] - (rows.ts[rows.rolled] - opened) % step + step),
+            values=lambda span: values[span],
+            found=[finding("outside sessions", at < 0, rows.ts, "info")],
+            measures=measures,
+        )
 
     def _forget(self, values: Array, rows: CleanRows) -> dict[str, Any]:
         """Blank the series that these files are too coarse to tell."""

@@ -159,12 +159,16 @@ class CleanRows:
                 self.columns[name] = self.columns[name] - shift
         self.measures["roll jumps [ticks]"] = {stamp(t): int(j) for t, j in zip(self.ts[at], jumps, strict=True)}
 
-    def base_series(self) -> Array:
-        """(N, WIDTH) float64 of bars, NaN where the file has nothing."""
-        values = np.full((len(self.ts), WIDTH), np.nan)
+    def series(self, name: str) -> Array:
+        """(N,) one base series of bars, NaN if the file does not hold it."""
+        return self.columns.get(name.removeprefix("bar."), self.columns.get(name, np.full(len(self.ts), np.nan)))
+
+    def base_series(self, rows: Array) -> Array:
+        """(n, WIDTH) float64 of the numbered rows of bars, NaN where the file has nothing."""
+        values = np.full((len(rows), WIDTH), np.nan)
         for name, column in self.columns.items():
             target = f"bar.{name}" if f"bar.{name}" in INDEX else name
-            values[:, INDEX[target]] = column
+            values[:, INDEX[target]] = column[rows]
         return values
 
     def events(self, rows: slice, opened: int) -> Array:

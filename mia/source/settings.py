@@ -6,6 +6,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mia.domain.errors import ConfigurationError
 from mia.domain.series import INDEX
+from mia.source.joined_settings import (
+    ChainSettings,
+    CrossSettings,
+    NewsFileSettings,
+    ReleaseFileSettings,
+    check_max_ages,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,9 @@ class FilesSettings:
     max_bad_rows : rows without a usable price [count]
     max_duplicates, max_outliers, max_missing_sessions : [count]; None: any
     max_gap_minutes : longest hole within a session [minutes]; None: any
+    cross : series of other markets in files of their own
+    max_age_minutes : series -> how long a joined value is used after it was known [minutes]
+    chain, news, releases : option quotes, headlines, economic releases in files; None: there are none
 
     Raises
     ------
@@ -93,6 +103,11 @@ class FilesSettings:
     max_outliers: int | None
     max_missing_sessions: int | None
     max_gap_minutes: int | None
+    cross: tuple[CrossSettings, ...]
+    max_age_minutes: dict[str, int]
+    chain: ChainSettings | None
+    news: NewsFileSettings | None
+    releases: ReleaseFileSettings | None
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -115,6 +130,7 @@ class FilesSettings:
         for field in ("start", "end"):
             _check_date(field, getattr(self, field))
         self._check_columns()
+        check_max_ages(self.max_age_minutes, self.cross)
 
     def _check_choices(self) -> None:
         for field, choices in (

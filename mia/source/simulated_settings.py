@@ -3,8 +3,13 @@
 import datetime as dt
 import math
 from dataclasses import dataclass, fields
+from typing import Any
 
 from mia.domain.errors import ConfigurationError
+
+COMPANIONS = ("rty", "zn", "dxy", "cl", "gc")
+RELEASES = ("FOMC", "CPI", "NFP", "ISM_MANUFACTURING", "ISM_SERVICES")
+"""Scheduled figures in the order of the values that `cal.event_code` takes, from 1 on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,112 @@ class MarketScale:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """One other market that moves with the simulated one.
+
+    Parameters
+    ----------
+    series : rty, zn, dxy, cl or gc
+    level : starting price [its points], > 0
+    tick : its smallest price step [its points], > 0
+    volatility : deviation of its minutes over that of the market's, in [0.01, 10]
+    correlation : of its minutes with the market's while the volatility index rests, in [-1, 1]
+    stress : added to that when the index stands half above its resting level, in [-1, 1]
+    """
+
+    series: str
+    level: float
+    tick: float
+    volatility: float
+    correlation: float
+    stress: float
+
+    def __post_init__(self) -> None:
+        if self.series not in COMPANIONS:
+            raise ConfigurationError(
+                f"source simulated: a companion must be one of {', '.join(COMPANIONS)}, was {self.series!r}"
+            )
+        _check(
+            self,
+            f"of companion {self.series}",
+            level=(1e-3, 1e7),
+            tick=(1e-6, 1e4),
+            volatility=(0.01, 10),
+            correlation=(-1, 1),
+            stress=(-1, 1),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionTerms:
+    """Options that are listed on one market.
+
+    Parameters
+    ----------
+    market : market name
+    multiplier : value of one point of one option [USD], > 0
+    spacings : distances between strikes from the finest to the coarsest [points], at least five, each > 0
+    """
+
+    market: str
+    multiplier: float
+    spacings: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check(self, f"of options on {self.market}", multiplier=(1e-3, 1e6), spacings=(1e-6, 1e6))
+        if len(self.spacings) < 5 or list(self.spacings) != sorted(set(self.spacings)):
+            raise ConfigurationError(
+                f"source simulated: spacings of options on {self.market} must be five or more, rising, "
+                f"was {self.spacings!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseTerms:
+    """One scheduled figure.
+
+    Parameters
+    ----------
+    event : FOMC, CPI, NFP, ISM_MANUFACTURING or ISM_SERVICES
+    level : what it is expected to be on average [its unit]
+    spread : deviation of the expectation between releases [its unit]
+    deviation : deviation of past surprises [its unit], > 0
+    step : it is published in multiples of this [its unit], > 0
+    """
+
+    event: str
+    level: float
+    spread: float
+    deviation: float
+    step: float
+
+    def __post_init__(self) -> None:
+        if self.event not in RELEASES:
+            raise ConfigurationError(
+                f"source simulated: a release must be one of {', '.join(RELEASES)}, was {self.event!r}"
+            )
+        _check(
+            self,
+            f"of release {self.event}",
+            level=(-1e9, 1e9),
+            spread=(0, 1e9),
+            deviation=(1e-9, 1e9),
+            step=(1e-9, 1e9),
+        )
+
+
+def _check(of: Any, what: str, **ranges: tuple[float, float]) -> None:
+    """Refuse numbers outside their ranges, in one line."""
+    for field, (low, high) in ranges.items():
+        value = getattr(of, field)
+        for number in value if isinstance(value, tuple) else (value,):
+            if not (math.isfinite(number) and low <= number <= high):
+                raise ConfigurationError(
+                    f"source simulated: {field} {what} must lie in [{low:g}, {high:g}], was {value!r}"
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedSettings:
     """An order-book market made up from a seed. Triples are in the order trend, range, defensive.
 
@@ -72,6 +183,33 @@ class SimulatedSettings:
         as share of the leverage part
     pair_correlation : of one-minute returns with the partner; pair_beta : partner's relative volatility
     pair_level_ticks, spy_level : starting levels [ticks], [USD]
+    cross_assets : whether other markets are seen at all
+    companions : the other futures; all of `COMPANIONS`, in that order
+    vix3m_premium : three-month over thirty-day index at rest [ratio]
+    vix3m_response, vvix_response : how far they follow the log of the index
+    vvix_level : resting level [vol points]; index_noise : deviation of the own log part of both
+    yields : ten-year and two-year at the start [per cent]; note_duration : price per yield of the note [years]
+    yield_delay_minutes : from the regular close to the publication of the day's yields [minutes]
+    nyse_tick_scale : its deviation [issues]
+    pair_flow_scale : deviation of the partner's order-flow imbalance [multiples of its mean depth]
+    pair_flow_share : its correlation with the partner's return of the same minute
+    pair_flow_lead : how strongly it leans on the return expected from the hidden state; nothing if `alpha` is 0
+    chain_minutes : time between snapshots of the options chain [minutes], 0: no options
+    option_terms : options per market; others are derived from price
+    option_tick : smallest price step of an option [points]
+    option_days : farthest monthly expiry [days]
+    interest_rate, dividend_yield : continuously compounded [1/year]
+    implied_over_realised : volatility at the forward, 30 days, over the market's own, the index at rest [ratio]
+    smile_correlation, smile_width : mean slope and opening of the smile (rho and eta of Gatheral, Jacquier)
+    smile_noise : deviation of the smile's own movements [relative]
+    option_open_interest : at a round strike near the price [contracts]
+    option_volume : contracts per session
+    option_spread : relative bid-ask spread near the price [ratio]
+    news_per_hour : headlines, mean over a session [1/hour], 0: no news
+    news_follows : how strongly their tone follows the last half hour's return [ratio]
+    news_burst : rise of their rate right after an economic event [ratio]
+    news_repeat_share, news_backdated_share : shares that repeat an earlier one, that carry an earlier time
+    releases : scheduled figures, empty: none
 
     Raises
     ------
@@ -115,6 +253,39 @@ class SimulatedSettings:
     pair_beta: float
     pair_level_ticks: float
     spy_level: float
+    cross_assets: bool
+    companions: tuple[Companion, ...]
+    vix3m_premium: float
+    vix3m_response: float
+    vvix_level: float
+    vvix_response: float
+    index_noise: float
+    yields: tuple[float, float]
+    note_duration: float
+    yield_delay_minutes: int
+    nyse_tick_scale: float
+    pair_flow_scale: float
+    pair_flow_share: float
+    pair_flow_lead: float
+    chain_minutes: int
+    option_terms: tuple[OptionTerms, ...]
+    option_tick: float
+    option_days: int
+    interest_rate: float
+    dividend_yield: float
+    implied_over_realised: float
+    smile_correlation: float
+    smile_width: float
+    smile_noise: float
+    option_open_interest: float
+    option_volume: float
+    option_spread: float
+    news_per_hour: float
+    news_follows: float
+    news_burst: float
+    news_repeat_share: float
+    news_backdated_share: float
+    releases: tuple[ReleaseTerms, ...]
 
     def __post_init__(self) -> None:
         if self.kind != "simulated":
@@ -139,6 +310,10 @@ class SimulatedSettings:
         ):
             if len(getattr(self, field)) != 3:
                 self._refuse(field, "have three values: trend, range, defensive")
+        if tuple(companion.series for companion in self.companions) != COMPANIONS:
+            self._refuse("companions", f"be {', '.join(COMPANIONS)} in this order")
+        if len(self.yields) != 2:
+            self._refuse("yields", "have two values: ten years, two years")
         if not any(self.signal_weights):
             self._refuse("signal_weights", "have a value that is not zero")
 
@@ -182,5 +357,34 @@ _RANGES: dict[str, tuple[float, float]] = {
     "pair_beta": (0.1, 5),
     "pair_level_ticks": (1000, 1e6),
     "spy_level": (10, 1e5),
+    "vix3m_premium": (0.5, 2),
+    "vix3m_response": (0, 0.95),
+    "vvix_level": (20, 300),
+    "vvix_response": (0, 2),
+    "index_noise": (0, 0.2),
+    "yields": (-1, 20),
+    "note_duration": (1, 30),
+    "yield_delay_minutes": (1, 1440),
+    "nyse_tick_scale": (10, 1000),
+    "pair_flow_scale": (0.01, 1000),
+    "pair_flow_share": (0, 0.99),
+    "pair_flow_lead": (0, 20),
+    "chain_minutes": (0, 1440),
+    "option_tick": (1e-4, 100),
+    "option_days": (35, 400),
+    "interest_rate": (-0.05, 0.3),
+    "dividend_yield": (0, 0.3),
+    "implied_over_realised": (0.3, 5),
+    "smile_correlation": (-0.85, 0),
+    "smile_width": (0.1, 1.2),
+    "smile_noise": (0, 0.2),
+    "option_open_interest": (1, 1e6),
+    "option_volume": (0, 1e8),
+    "option_spread": (0, 0.5),
+    "news_per_hour": (0, 60),
+    "news_follows": (0, 10),
+    "news_burst": (0, 50),
+    "news_repeat_share": (0, 0.9),
+    "news_backdated_share": (0, 0.9),
 }
 assert set(_RANGES) <= {field.name for field in fields(SimulatedSettings)}  # noqa: S101

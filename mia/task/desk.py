@@ -4,40 +4,41 @@ import json
 
 from mia.algo.bundle import Bundle
 from mia.broker.terms import terms
+from mia.desk.feature_pipeline import FeaturePipeline
+from mia.desk.model_view import ModelView
 from mia.desk.observation import ObservationTemplate
+from mia.desk.plans import Plans
 from mia.desk.trading_desk import TradingDesk
-from mia.features.fitted import FittedParameters
-from mia.features.normalisation import Scaler
-from mia.features.plan import Plan
-from mia.regime.regime_detector import RegimeModel
+from mia.features.shap_weighting import Selection
 from mia.risk.limits import limits
+from mia.task import snapshots
 from mia.task.settings import RunSettings
 
 
-def assemble(settings: RunSettings, bundle: Bundle, plan: Plan, bar_minutes: int) -> TradingDesk:
+def assemble(settings: RunSettings, bundle: Bundle, plans: Plans, bar_minutes: int) -> TradingDesk:
     """Return a desk that decides row by row with a bundle's parts.
 
     Parameters
     ----------
-    settings : risk profile and fill model to trade under
+    settings : risk profile, memory and fill model to trade under
     bundle : of `mia.algo.bundle.load`
-    plan : the unfitted feature plan; the bundle's fitted numbers are put into it
+    plans : the unfitted feature plans; the bundle's snapshot is adopted before the first row
     bar_minutes : length of a bar [minutes]
 
     Raises
     ------
     ArtefactMismatch : if the bundle was made with other features.
     """
-    from mia.features.engine import FeatureEngine
-
-    parts = {name: json.dumps(part) for name, part in bundle.parts.items()}
-    fitted = plan.with_parameters(FittedParameters.from_json(parts["fitted"]).params)
+    template = ObservationTemplate.from_json(json.dumps(bundle.parts["template"]))
+    Selection.from_json(json.dumps(bundle.parts["selection"])).check(template.selected)
+    pipeline = FeaturePipeline(plans, settings.market, settings.memory)
+    pipeline.adopt(snapshots.of_parts(settings, plans, bundle.parts))
     return TradingDesk(
-        names=plan.names,
-        engine=FeatureEngine(fitted),
-        scaler=Scaler.from_json(parts["scaler"]),
-        regime=RegimeModel.from_json(parts["regime"]),
-        template=ObservationTemplate.from_json(parts["template"]),
+        names=plans.names,
+        features=plans.market.columns,
+        pipeline=pipeline,
+        view=ModelView.from_json(json.dumps(bundle.parts["view"])),
+        template=template,
         policy=bundle.policy,
         terms=terms(settings.market, settings.broker.model(settings.broker.headline)),
         profile=settings.risk,

@@ -16,9 +16,9 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     """Run the stage on its own: load the bundles of the train stage and judge them."""
     started = cpu_seconds()
     made = ingest.load(settings)
-    table = features.load(settings, made)
+    table = features.load(settings)
     states = regime.load(settings, made, table)
-    lessons = train.lessons(settings, made, states, select.load(settings, len(states)))
+    lessons = train.lessons(settings, made, table, states, select.load(settings, len(states)))
     root = train.root(settings)
     remedy = f"python -m mia +market={settings.market.name} algo={settings.algo.name} task=train"
     number = store.read_json(root / "trial.json", remedy)["trial"]

@@ -30,7 +30,7 @@ class Judged:
     Parameters
     ----------
     fold : its rows
-    tape : all T rows with this fold's observations
+    tape : rows from the first bar to the end of the test, with this fold's observations
     policy : what decides
     state : fitted artefacts of the fold
     selection : columns the policy sees

@@ -11,8 +11,9 @@ from mia.evaluation import verdict as verdicts
 from mia.evaluation.deflated_sharpe import deflated_sharpe
 from mia.evaluation.performance import joined
 from mia.evaluation.report import Importance, Quantiles, ReportContent, figures, write
+from mia.features.shap_weighting import agreement
 from mia.regime.regime_detector import REGIMES
-from mia.task import ingest, judging, store, trial
+from mia.task import features, ingest, judging, store, trial
 from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
 from mia.task.judging import POLICY, Judged, Walks
@@ -124,7 +125,8 @@ def _summary(
     whole = joined(walks.names[POLICY])
     weights = [fold.policy.digest for fold in judged]
     present = made.bars.sources_present()
-    available = [name for name in table.plan.names if set(table.plan.sources(name)) <= set(present)]
+    own = set(features.MODEL_GROUPS)
+    available = [name for name in table.plans.names if set(table.plans.sources(name)) - own <= set(present)]
     result = digest.of_json(
         [made.digest, weights, digest.of_arrays(whole.equity_cents, whole.position), dict(oos), settings.seed]
     )
@@ -139,7 +141,7 @@ def _summary(
         "data_digest": made.digest,
         "digest": result,
         "bars": len(made.bars),
-        "features": {"computed": len(table.plan.names), "with_inputs": len(available), "sources": list(present)},
+        "features": {"computed": len(table.plans.names), "with_inputs": len(available), "sources": list(present)},
         "folds": [_fold_row(fold, part) for fold, part in zip(judged, walks.names[POLICY], strict=True)],
         "headline_fill": settings.broker.headline,
         "oos": dict(oos),
@@ -256,8 +258,13 @@ def _warnings(settings: RunSettings, made: Ingested, judged: Sequence[Judged]) -
         )
     found += [f"Fold {f.fold.index + 1}, regime model: {f.state.regime.note}" for f in judged if f.state.regime.note]
     found += [
-        f"Fold {f.fold.index + 1}, selection: {f.selection.note}" for f in judged if f.selection.method == "fallback"
+        f"Fold {f.fold.index + 1}, selection: {f.selection.note}" for f in judged if f.selection.origin != "fold"
     ]
+    agreed = agreement([fold.selection for fold in judged])
+    if agreed.warning:
+        found.append(agreed.warning)
+    if "options" in made.bars.sources_present():
+        found.append(settings.options.describe())
     if settings.broker.headline != "pessimistic":
         found.append(f"The headline rests on {settings.broker.headline} fills, kinder than the default.")
     return found

@@ -21,10 +21,13 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         compiled()
     table = features.make(settings, made, watch)
     states = regime.all_folds(settings, made, table, watch)
-    regime.log_transitions(settings, states)
+    regime.log_transitions(settings, table.snapshots)
     report.open_tracker(settings, plain, watch)
     with trial.counted(settings, plain, made.digest) as number:
-        judged = [_learn(settings, made, state, directory, watch) for state in states]
+        judged: list[Judged] = []
+        for state in states:
+            before = judged[-1].selection if judged else None
+            judged.append(_learn(settings, made, table, state, before, directory, watch))
         newest = directory / "folds" / f"fold_{states[-1].fold.index}"
         shutil.copytree(newest, directory / "bundle")
         summary = report.make(
@@ -36,12 +39,14 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     )
 
 
-def _learn(settings: RunSettings, made: Any, state: Any, directory: Path, watch: Watch) -> Judged:
+def _learn(
+    settings: RunSettings, made: Any, table: Any, state: Any, before: Any, directory: Path, watch: Watch
+) -> Judged:
     """Select, train and bundle one fold."""
     at = state.fold.index + 1
-    seen = regime.view(made, state)
+    seen = regime.view(settings, made, table, state)
     with watch.step(f"fold {at}: selection"):
-        selection = select.make(settings, made, state, seen)
+        selection = select.make(settings, made, state, seen, before)
     taught = train.lesson(settings, made, state, seen, selection)
     del seen  # the widest arrays of the run; nothing below needs more than the selected columns
     with watch.step(f"fold {at}: {settings.algo.name}") as step:

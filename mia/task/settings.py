@@ -17,6 +17,13 @@ SOURCES = {
 ALGORITHMS = {"qr_dqn": "mia.algo.settings:QRDQNSettings", "ppo": "mia.algo.settings:PPOSettings"}
 ROOMS = {
     "features": "mia.features.settings:FeatureSettings",
+    "snapshots": "mia.desk.settings:SnapshotSettings",
+    "memory": "mia.memory.settings:MemorySettings",
+    "encoder": "mia.encoder.settings:EncoderSettings",
+    "options": "mia.features.options.settings:OptionsSettings",
+    "news": "mia.features.news.settings:NewsSettings",
+    "awareness": "mia.desk.settings:AwarenessSettings",
+    "regime_weights": "mia.desk.regime_weights:RegimeWeightSettings",
     "selection": "mia.features.selection_settings:SelectionSettings",
     "regime": "mia.regime.settings:HmmSettings",
     "reward": "mia.reward.settings:RewardSettings",
@@ -50,6 +57,13 @@ class RunSettings:
     market: Market | None
     source: Any
     features: Any
+    snapshots: Any
+    memory: Any
+    encoder: Any
+    options: Any
+    news: Any
+    awareness: Any
+    regime_weights: Any
     selection: Any
     regime: Any
     reward: Any

@@ -8,18 +8,22 @@ from typing import Any
 from mia.algo import learner
 from mia.algo.policy import TrainedPolicy
 from mia.broker.terms import terms
+from mia.desk.group_columns import GroupColumns
 from mia.desk.observation import ObservationTemplate
 from mia.desk.tape import Tape, from_bars
 from mia.domain.rng import generator
+from mia.domain.series import SERIES_SETS
 from mia.features.shap_weighting import Selection
 from mia.regime.regime_detector import REGIMES
 from mia.risk.flat_rules import may_enter, must_flat
-from mia.task import features, ingest, regime, select, store
+from mia.task import features, ingest, regime, select, snapshots, store
+from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
 from mia.task.regime import FoldState, FoldView
 from mia.task.settings import RunSettings
 from mia.task.watch import Watch
 
+SOURCES = tuple(group for series in SERIES_SETS for group in series.groups)
 OBSERVATION_CLIP = 10.0  # beyond the scaler's own bounds: a last guard, not a transformation
 
 
@@ -32,7 +36,7 @@ class Lesson:
     state : fitted artefacts of the fold
     selection : columns the policy sees
     template : layout of its observation
-    tape : all T rows
+    tape : the rows from the first bar to the end of the fold's test
     """
 
     state: FoldState
@@ -44,27 +48,33 @@ class Lesson:
 def lesson(settings: RunSettings, made: Ingested, state: FoldState, seen: FoldView, selection: Selection) -> Lesson:
     """Lay out the observation and the tape of one fold."""
     template = ObservationTemplate(
-        view=state.plan.names,
+        view=state.plans.names,
         selected=selection.names,
-        masks=state.scaler.groups,
+        masks=state.view.groups,
         regimes=REGIMES,
         clip=OBSERVATION_CLIP,
+        weights=settings.regime_weights.columns(REGIMES, selection.names),
     )
-    obs = template.batch(seen.view, seen.masks, seen.belief, names=state.plan.names)
-    column = made.bars.column
+    belief = seen.block.belief
+    obs = template.batch(seen.view, seen.masks, belief, names=state.plans.names)
+    bars = made.bars.head(len(seen.block))
+    column = bars.column
     tape = from_bars(
         settings.market,
-        made.bars,
+        bars,
         must_flat=must_flat(
             column("cal.minutes_to_close"),
             column("cal.minutes_to_rth_close"),
             column("cal.rth"),
-            made.bars.bar_minutes,
+            bars.bar_minutes,
             settings.risk,
         ),
-        may_enter=may_enter(seen.features, safety_columns(settings, state), warm_up=settings.risk.warm_up_bars),
+        may_enter=may_enter(seen.block.features, safety_columns(settings, state), warm_up=settings.risk.warm_up_bars),
         obs=obs,
-        belief=seen.belief,
+        belief=belief,
+        groups=GroupColumns.of(
+            state.view.groups, state.view.members(), SOURCES, template.columns, len(template.regimes)
+        ),
     )
     return Lesson(state=state, selection=selection, template=template, tape=tape)
 
@@ -78,7 +88,7 @@ def safety_columns(settings: RunSettings, state: FoldState) -> list[int]:
     """
     from mia.domain.errors import ConfigurationError
 
-    place = {name: at for at, name in enumerate(state.plan.columns)}
+    place = {name: at for at, name in enumerate(state.plans.market.columns)}
     for name in settings.risk.safety_features:
         if name not in place:
             raise ConfigurationError(
@@ -107,9 +117,7 @@ def bundle_of(settings: RunSettings, made: Ingested, taught: Lesson, policy: Tra
     state = taught.state
     parts = {
         "template": taught.template.to_json(),
-        "scaler": state.scaler.to_json(),
-        "fitted": state.fitted.to_json(),
-        "regime": state.regime.to_json(),
+        "view": state.view.to_json(),
         "selection": taught.selection.to_json(),
     }
     return save(
@@ -120,17 +128,17 @@ def bundle_of(settings: RunSettings, made: Ingested, taught: Lesson, policy: Tra
             observation=taught.template.names,
             features_sha256=taught.template.digest,
             data_digest=made.digest,
-            parts={name: json.loads(text) for name, text in parts.items()},
+            parts={name: json.loads(text) for name, text in parts.items()} | snapshots.parts(state.snapshot),
         ),
     )
 
 
 def lessons(
-    settings: RunSettings, made: Ingested, states: list[FoldState], selections: list[Selection]
+    settings: RunSettings, made: Ingested, table: FeatureTable, states: list[FoldState], selections: list[Selection]
 ) -> list[Lesson]:
     """Lay out every fold."""
     return [
-        lesson(settings, made, state, regime.view(made, state), selection)
+        lesson(settings, made, state, regime.view(settings, made, table, state), selection)
         for state, selection in zip(states, selections, strict=True)
     ]
 
@@ -145,11 +153,12 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     from mia.task import trial
 
     made = ingest.load(settings)
-    states = regime.load(settings, made, features.load(settings, made))
+    table = features.load(settings)
+    states = regime.load(settings, made, table)
     selections = select.load(settings, len(states))
     with trial.counted(settings, plain, made.digest) as number, store.replacing(root(settings)) as fresh:
         for state, selection in zip(states, selections, strict=True):
-            taught = lesson(settings, made, state, regime.view(made, state), selection)
+            taught = lesson(settings, made, state, regime.view(settings, made, table, state), selection)
             with watch.step(f"train fold {state.fold.index + 1}") as step:
                 policy = make(settings, taught, trainer_progress(step))
             bundle_of(settings, made, taught, policy, fresh / f"fold_{state.fold.index}")

@@ -5,6 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from mia.calendar import economic
 from mia.calendar.clock import annotate
 from mia.calendar.exchange import sessions
 from mia.domain.bars import Bars
@@ -160,3 +161,14 @@ def test_bars_outside_every_session_are_refused_with_count_and_first_stamp(es):
     inside, outside = ns("2025-01-08T15:00"), [ns("2025-01-08T22:30"), ns("2025-01-11T12:00")]
     with pytest.raises(DataError, match=r"2 of 3 .*2025-01-08T22:30"):
         annotate(bars_at([inside, *outside]), days, es)
+
+
+def test_events_of_ones_own_replace_the_projects(es, tmp_path):
+    file = tmp_path / "events.csv"
+    file.write_text(
+        "date,time_et,name,importance,known_from,withdrawn,source\n2025-01-08,10:30,CPI,3,2024-12-01T00:00,,mine\n"
+    )
+    days = sessions(es, dt.date(2025, 1, 6), dt.date(2025, 1, 10))
+    got = row(es, days, "2025-01-08T15:00", events=economic.load(file))
+    assert (got["cpi"], got["minutes_to_event"], got["event_code"]) == (1, 30, 0)
+    assert row(es, days, "2025-01-08T15:00")["cpi"] == 0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mia.calendar import economic
-from mia.domain.errors import DataError
+from mia.domain.errors import ConfigurationError, DataError
 
 
 def ns(stamp: str) -> int:
@@ -65,9 +65,57 @@ def test_releases_fall_on_weekdays_and_no_scheduled_event_on_a_weekend(events):
         assert date.weekday() < 5 or known == ts
 
 
-def test_a_bad_line_is_refused_by_name(tmp_path):
-    file = tmp_path / "events.csv"
-    head = "date,time_et,name,importance,known_from,withdrawn,source\n"
-    file.write_text(head + "2025-01-10,08:30,GDP,3,2024-12-01T00:00,,schedule\n")
-    with pytest.raises(DataError, match="GDP"):
-        economic.load(file)
+HEAD = "date,time_et,name,importance,known_from,withdrawn,source\n"
+GOOD = "2025-01-15,08:30,CPI,3,2024-12-01T00:00,,mine\n"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """An event file of the user's own."""
+
+    def write(text: str):
+        file = tmp_path / "events.csv"
+        file.write_text(text)
+        return economic.load(file)
+
+    return write
+
+
+def test_a_file_of_ones_own_is_read_with_its_version(own):
+    made = own("# version: desk 7\n# anything\n" + HEAD + GOOD)
+    assert made.ts.tolist() == [ns("2025-01-15T13:30")]
+    assert (made.version, made.first_year, made.last_year) == ("desk 7", 2025, 2025)
+    assert economic.load().version
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("2025-01-10,08:30,GDP,3,2024-12-01T00:00,,schedule", "line 2: event 'GDP' is unknown"),
+        ("2025-01-10,08:30,CPI,4,2024-12-01T00:00,,x", "importance must be 1, 2 or 3"),
+        ("2025-01-32,08:30,CPI,3,2024-12-01T00:00,,x", "date and time_et must be written like"),
+        ("2025-01-10,8h30,CPI,3,2024-12-01T00:00,,x", "date and time_et must be written like"),
+        ("2025-01-10,08:30,CPI,3,,,x", "known_from must be written like"),
+        ("2025-01-10,08:30,CPI,3,2025-01-10T08:31,,x", "lies after the event"),
+        ("2025-01-10,08:30,CPI,3,2024-12-01T00:00,2024-11-01T00:00,x", "withdrawn 2024-11-01"),
+        ("2025-01-10,08:30,CPI,3,2024-12-01T00:00", "5 cells where 7 are wanted"),
+        (GOOD + GOOD.strip(), "twice"),
+    ],
+)
+def test_a_bad_line_is_refused_by_number_in_one_line(own, line, says):
+    with pytest.raises(DataError, match=says) as caught:
+        own(HEAD + line + "\n")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("", "no event"), (HEAD, "no event"), ("date,name\n" + GOOD, "columns must be")]
+)
+def test_a_file_that_is_no_event_file_is_refused(own, text, says):
+    with pytest.raises(DataError, match=says):
+        own(text)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        economic.load(tmp_path / "none.csv")

@@ -5,6 +5,7 @@ import pytest
 
 from mia.desk import accounting as acc
 from mia.desk.backtest import run_policy
+from mia.desk.feature_pipeline import Block
 from mia.desk.observation import ObservationTemplate
 from mia.desk.tape import from_bars
 from mia.desk.trading_desk import TradingDesk
@@ -75,6 +76,30 @@ class Drift:
         return mixed / mixed.sum()
 
 
+class Pipeline:
+    """Engine, scaler and filter behind one door, as the desk knows them."""
+
+    def __init__(self):
+        self.engine, self.scaler, self.regime, self.belief = Engine(), Scaler(), Drift(), Drift.initial
+
+    def advance(self, ts, rows):
+        features = np.stack([self.engine.step(row) for row in rows])
+        slots = rows[:, INDEX["cal.slot"]].astype(int)
+        beliefs = []
+        for row, slot in zip(features, slots, strict=True):
+            scaled, _ = self.scaler.transform_row(row, slot)
+            self.belief = self.regime.step(self.belief, np.where(np.isfinite(row[:2]), scaled[:2], np.nan))
+            beliefs.append(self.belief)
+        nothing = np.empty((len(rows), 0))
+        return Block(features=features, model=nothing, own=nothing, belief=np.array(beliefs))
+
+
+class View:
+    def transform(self, block, slots):
+        rows = [Scaler().transform_row(row, int(slot)) for row, slot in zip(block.features, slots, strict=True)]
+        return np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
+
+
 class Policy:
     def decide(self, obs, position):
         return float(np.tanh(obs[1] + 0.3 * position + obs[3] - 0.3))
@@ -106,9 +131,9 @@ def market_bars():
 def make_desk(es_terms, **changes):
     parts = {
         "names": NAMES,
-        "engine": Engine(),
-        "scaler": Scaler(),
-        "regime": Drift(),
+        "features": NAMES,
+        "pipeline": Pipeline(),
+        "view": View(),
         "template": TEMPLATE,
         "policy": Policy(),
         "terms": es_terms,
@@ -123,23 +148,16 @@ def make_desk(es_terms, **changes):
 
 def batch_track(es, es_terms, bars):
     """The same pipeline over the whole table at once, written out without the desk."""
-    engine, scaler, regime, belief = Engine(), Scaler(), Drift(), Drift.initial
-    features = np.stack([engine.step(row) for row in bars.values])
-    view, masks, beliefs = [], [], []
-    for row, slot in zip(features, bars.column("cal.slot"), strict=True):
-        scaled, present = scaler.transform_row(row, int(slot))
-        belief = regime.step(belief, np.where(np.isfinite(row[:2]), scaled[:2], np.nan))
-        view.append(scaled)
-        masks.append(present)
-        beliefs.append(belief)
+    block = Pipeline().advance(bars.ts, bars.values)
+    view, masks = View().transform(block, bars.column("cal.slot"))
     columns = (bars.column(f"cal.{n}") for n in ("minutes_to_close", "minutes_to_rth_close", "rth"))
     tape = from_bars(
         es,
         bars,
         must_flat=must_flat(*columns, 1, PROFILE),
-        may_enter=may_enter(features, (1,), warm_up=20),
-        obs=TEMPLATE.batch(np.array(view), np.array(masks), np.array(beliefs), names=NAMES),
-        belief=np.array(beliefs),
+        may_enter=may_enter(block.features, (1,), warm_up=20),
+        obs=TEMPLATE.batch(view, masks, block.belief, names=NAMES),
+        belief=block.belief,
     )
     return tape, run_policy(tape, Policy(), es_terms, LIMITS, close_at_end=False)
 
@@ -148,7 +166,7 @@ def test_bar_by_bar_equals_the_backtest_bit_for_bit(es, es_terms):
     bars = market_bars()
     tape, track = batch_track(es, es_terms, bars)
     desk = make_desk(es_terms)
-    decisions = [desk.see(row) for row in bars.values]
+    decisions = [desk.see(ts, row) for ts, row in zip(bars.ts, bars.values, strict=True)]
     assert np.stack([d.observation for d in decisions]).tobytes() == tape.obs.tobytes()
     assert np.stack([d.belief for d in decisions]).tobytes() == tape.belief.tobytes()
     assert [d.position for d in decisions] == track.position.tolist()
@@ -167,8 +185,8 @@ def test_bar_by_bar_equals_the_backtest_bit_for_bit(es, es_terms):
 def test_an_order_is_the_difference_to_what_is_held(es_terms):
     desk = make_desk(es_terms)
     held = 0
-    for row in market_bars().values:
-        decision = desk.see(row)
+    for at, row in enumerate(market_bars().values):
+        decision = desk.see(at, row)
         assert decision.position == held
         assert decision.order == decision.target - held
         held = decision.target
@@ -176,7 +194,7 @@ def test_an_order_is_the_difference_to_what_is_held(es_terms):
 
 def test_nothing_is_entered_before_the_features_are_warm(es_terms):
     desk = make_desk(es_terms, warm_up=120)
-    targets = [desk.see(row).target for row in market_bars().values[:200]]
+    targets = [desk.see(at, row).target for at, row in enumerate(market_bars().values[:200])]
     assert not any(targets[:120])
     assert any(targets[120:])
 
@@ -185,14 +203,14 @@ def test_nothing_is_entered_before_the_features_are_warm(es_terms):
 def test_a_bar_without_a_whole_price_or_session_is_refused_and_leaves_no_trace(es_terms, column):
     rows = market_bars().values
     desk, twin = make_desk(es_terms), make_desk(es_terms)
-    for row in rows[:60]:
-        desk.see(row)
-        twin.see(row)
+    for at, row in enumerate(rows[:60]):
+        desk.see(at, row)
+        twin.see(at, row)
     bad = rows[60].copy()
     bad[INDEX[column]] = np.nan
     with pytest.raises(DataError, match="whole number"):
-        desk.see(bad)
-    after, expected = desk.see(rows[60]), twin.see(rows[60])
+        desk.see(60, bad)
+    after, expected = desk.see(60, rows[60]), twin.see(60, rows[60])
     assert after.observation.tobytes() == expected.observation.tobytes()
     assert desk.account.tolist() == twin.account.tolist()
 

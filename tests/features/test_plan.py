@@ -177,7 +177,7 @@ def test_every_opcode_is_unique_and_in_its_range():
     table = operators()
     codes = [operator.opcode for operator in table.values()]
     assert len(codes) == len(set(codes))
-    assert all(0 <= code < 200 for code in codes)
+    assert all(0 <= code < 300 for code in codes)
 
 
 def test_fitted_blocks_start_empty_and_are_set_on_a_copy():

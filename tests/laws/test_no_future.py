@@ -34,10 +34,11 @@ def random_cuts(walk):
 def differences(whole, part, rows):
     """Names of what changed in the first `rows` rows."""
     pairs = {
-        "features": (whole.seen.features[:rows], part.seen.features),
+        "table": (whole.table.block.table(whole.table.plans)[:rows], part.table.block.table(part.table.plans)),
+        "features": (whole.seen.block.features[:rows], part.seen.block.features),
         "view": (whole.seen.view[:rows], part.seen.view),
         "masks": (whole.seen.masks[:rows], part.seen.masks),
-        "belief": (whole.seen.belief[:rows], part.seen.belief),
+        "belief": (whole.seen.block.belief[:rows], part.seen.block.belief),
         "observation": (whole.lesson.tape.obs[:rows], part.lesson.tape.obs),
         "action": (actions(whole)[:rows], actions(part)),
         "must_flat": (whole.lesson.tape.must_flat[:rows], part.lesson.tape.must_flat),

@@ -2,19 +2,20 @@
 
 import dataclasses
 import datetime as dt
+import tracemalloc
 
 import numpy as np
 import pytest
-import yaml
 from numba import njit
+from simulated_world import load_market, load_settings
 
 from mia.calendar.exchange import sessions
 from mia.domain.errors import ArtefactMissing
 from mia.domain.events import CLEAR, DEPTH, TRADE
-from mia.domain.market import Market
 from mia.domain.rng import generator
+from mia.domain.series import SERIES
+from mia.source.bars import BarFolder
 from mia.source.simulated import SimulatedMarket, chance
-from mia.source.simulated_settings import MarketScale, SimulatedSettings
 
 MINUTE = 60_000_000_000
 START = dt.date(2025, 1, 6)
@@ -22,19 +23,12 @@ START = dt.date(2025, 1, 6)
 
 @pytest.fixture(scope="module")
 def market(root):
-    def load(name: str) -> Market:
-        fields = yaml.safe_load((root / "conf" / "market" / f"{name}.yaml").read_text())
-        return Market(**{**fields, "roll_months": tuple(fields["roll_months"])})
-
-    return load
+    return lambda name: load_market(root, name)
 
 
 @pytest.fixture(scope="module")
 def settings(root):
-    fields = yaml.safe_load((root / "conf" / "source" / "simulated.yaml").read_text())
-    fields["scales"] = [MarketScale(**scale) for scale in fields["scales"]]
-    fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    return lambda **changes: SimulatedSettings(**{**fields, **changes})
+    return lambda **changes: load_settings(root, **changes)
 
 
 class World:
@@ -283,6 +277,44 @@ def test_companions_move_with_the_market(worlds, market, settings):
     both = np.isfinite(other.column("xa.spy_close")[1:]) & np.isfinite(other.column("xa.spy_close")[:-1])
     fund, partner = (np.diff(np.log(other.column(n)))[both] for n in ("xa.spy_close", "xa.pair_close"))
     assert np.corrcoef(fund, partner)[0, 1] > 0.9
+
+
+def test_sessions_one_by_one_are_the_table_bit_for_bit(market, settings):
+    for name, length in (("ES", 1), ("MNQ", 7)):
+        es, config = market(name), settings(bar_minutes=length)
+        days = sessions(es, START, START + dt.timedelta(days=3))
+        whole = SimulatedMarket(es, config, 4).table(days)
+        pieces = list(SimulatedMarket(es, config, 4).chunks(days))
+        assert len(pieces) == len(days)
+        for index, piece in enumerate(pieces):
+            assert np.all(days.index(piece.ts) == index)
+            assert piece.ts[-1] == days.close_ns[index]  # the session's last bar is in its own piece
+        assert np.concatenate([piece.ts for piece in pieces]).tobytes() == whole.ts.tobytes()
+        assert np.concatenate([piece.values for piece in pieces]).tobytes() == whole.values.tobytes()
+
+
+def test_bars_of_the_market_equal_those_folded_from_all_its_events_at_once(market, settings):
+    # the table closes each session's last bars before the next session is drawn; a folder that waits agrees
+    es, days = market("ES"), sessions(market("ES"), START, START + dt.timedelta(days=2))
+    source = SimulatedMarket(es, settings(), 4)
+    table = source.table(days)
+    folder = BarFolder(days, 1)
+    parts = [folder.fold(events)[0] for _, events in source.events(days)] + [folder.finish()[0]]
+    waited = np.concatenate(parts)
+    own = np.array([not name.startswith("xa.") for name in SERIES])
+    assert table.values[:, own].tobytes() == waited[:, own].tobytes()
+
+
+def test_memory_of_a_walk_through_sessions_does_not_grow_with_them(market, settings):
+    es, days = market("ES"), sessions(market("ES"), START, START + dt.timedelta(days=8))
+    source = SimulatedMarket(es, settings(events_per_minute=20.0), 4)
+    held = []
+    tracemalloc.start()
+    for piece in source.chunks(days):
+        del piece
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert max(held[2:]) < 1.2 * held[1]
 
 
 def test_events_are_in_order_inside_their_session_and_trades_hit_the_best_quote(worlds):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mia.domain.series import INDEX
 from mia.features.fitted.fold import Fold
 from mia.features.fitted.parameters import TooShortError
 from mia.features.operators.flow_context import IDENTITY, LOG, MEMBER_CLIP, SIGNED_LOG
@@ -78,7 +79,7 @@ class Decomposition:
     @classmethod
     def of(cls, node: Node, fold: Fold) -> "Decomposition":
         """Decompose the members of `node` on the training rows."""
-        kinds = np.array([KIND_OF_NORM.get(fold.spec(name).norm, IDENTITY) for name in node.inputs])
+        kinds = np.array([kind_of(name, fold) for name in node.inputs])
         members, used = usable_members(node, fold)
         center, scale = np.zeros(len(kinds)), np.ones(len(kinds))
         columns = []
@@ -103,6 +104,11 @@ class Decomposition:
             variances=variances,
             vectors=vectors,
         )
+
+
+def kind_of(name: str, fold: Fold) -> float:
+    """How a member is transformed: as its norm says; base series carry none and stay as they are."""
+    return IDENTITY if name in INDEX else KIND_OF_NORM.get(fold.spec(name).norm, IDENTITY)
 
 
 def usable_members(node: Node, fold: Fold) -> tuple[Array, Array]:

@@ -11,6 +11,7 @@ from mia.features.fitted.fold import Fold, Rows
 from mia.features.fitted.har import har_coefficients
 from mia.features.fitted.hawkes import hawkes_parameters
 from mia.features.fitted.microprice import microprice_table
+from mia.features.fitted.news_topics import topic_multiples
 from mia.features.fitted.parameters import FittedParameters, TooShortError
 from mia.features.plan import Node, Plan
 
@@ -23,6 +24,7 @@ FITTERS: dict[str, Callable[[Node, Fold], Array]] = {
     "event_profile": event_multiples,
     "pca_score": principal_component,
     "har": har_coefficients,
+    "news_impact": topic_multiples,
 }
 
 

@@ -1,5 +1,7 @@
-"""A market made up from a seed, tick by tick; `SimulatedMarket` is its only door."""
+"""A market made up from a seed, tick by tick, with its options and its news; these are its only doors."""
 
+from mia.source.simulated.chains import SimulatedChains
+from mia.source.simulated.headlines import SimulatedNews
 from mia.source.simulated.market import SimulatedMarket, Truth
 
-__all__ = ["SimulatedMarket", "Truth"]
+__all__ = ["SimulatedChains", "SimulatedMarket", "SimulatedNews", "Truth"]

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class SimulatedMarket:
         self._market = market
         self._settings = settings
         self._seed = seed
-        self._scale = _scale(market, settings)
+        self._scale = market_scale(market, settings)
         self._jumps = _jump_moments(self._scale.jump_ticks)
         self._day_mean, self._pace_mean = hidden.full_day_means(_PACE)
         self._truth: Truth | None = None
@@ -111,25 +112,41 @@ class SimulatedMarket:
         -------
         Bars with trade, quote, depth and cross-asset columns; calendar columns are NaN until annotated.
         """
-        folder = BarFolder(sessions, self._settings.bar_minutes)
-        rows, stamps, found = [], [], []
-        for index, events in self.events(sessions):
-            values, ts = folder.fold(events)
-            rows.append(values)
-            stamps.append(ts)
-            found.append(self._last)
+        bars, truths = [], []
+        for index, (piece, truth) in enumerate(self._pieces(sessions)):
+            bars.append(piece)
+            truths.append(truth)
             if progress is not None:
                 progress(index + 1, len(sessions))
-        values, ts = folder.finish()
-        values, ts = np.concatenate([*rows, values]), np.concatenate([*stamps, ts])
-        self._truth = self._fill(sessions, values, ts, found)
-        return Bars(
-            market=self._market.name,
-            bar_minutes=self._settings.bar_minutes,
-            ts=ts,
-            available_at=ts.copy(),
-            values=values,
-        )
+        self._truth = Truth(**{name: _joined(truths, name) for name in Truth.__slots__})
+        return replace(bars[0], **{name: _joined(bars, name) for name in ("ts", "available_at", "values")})
+
+    def chunks(self, sessions: Sessions) -> Iterator[Bars]:
+        """Simulate session by session; `table` is all of these joined.
+
+        Yields
+        ------
+        Bars of one session after another, with no row for a session that never traded. Nothing of a piece is
+        kept once the next is asked for.
+        """
+        for bars, _ in self._pieces(sessions):
+            yield bars
+
+    def _pieces(self, sessions: Sessions) -> Iterator[tuple[Bars, Truth]]:
+        folder = BarFolder(sessions, self._settings.bar_minutes)
+        for index, events in self.events(sessions):
+            values, ts = folder.fold(events)
+            late, late_ts = folder.finish()  # the bars that end with or after the session's last event
+            values, ts = np.concatenate([values, late]), np.concatenate([ts, late_ts])
+            truth = self._fill(sessions, index, values, ts)
+            bars = Bars(
+                market=self._market.name,
+                bar_minutes=self._settings.bar_minutes,
+                ts=ts,
+                available_at=ts.copy(),
+                values=values,
+            )
+            yield bars, truth
 
     def _begin(self) -> None:
         """Back to the state before the first session."""
@@ -163,10 +180,16 @@ class SimulatedMarket:
             settings,
             self._companions,
             self._generator(date, "cross"),
-            returns=np.diff(log_mid, prepend=self._log_mid),
-            sd=drive.sd / mid,
-            log_variance=drive.log_variance,
-            regular=(from_open >= 0) & (to_close >= 0),
+            self._generator(date, "companions"),
+            cross.Span(
+                returns=np.diff(log_mid, prepend=self._log_mid),
+                sd=drive.sd / mid,
+                expected=drive.expected / drive.sd,
+                log_variance=drive.log_variance,
+                ends=np.minimum(opened + (np.arange(count) + 1) * _MINUTE, closed),
+                regular=(from_open >= 0) & (to_close >= 0),
+                regular_close=int(sessions.rth_close_ns[index]),
+            ),
             fund_follows_partner=self._market.partner in _S_AND_P,
         )
         self._log_mid = float(log_mid[-1])
@@ -249,25 +272,38 @@ class SimulatedMarket:
             parts.append(out[:n].copy())
         return np.concatenate(parts), mid2
 
-    def _fill(self, sessions: Sessions, values: Array, ts: Array, found: list[tuple[_Drive, Array, Array]]) -> Truth:
-        """Write the cross-asset columns into `values` and gather the truth of every row."""
-        columns = [INDEX[name] for name in cross.NAMES]
+    def _fill(self, sessions: Sessions, index: int, values: Array, ts: Array) -> Truth:
+        """Write the cross-asset columns of one session into `values`; return the truth of its rows."""
+        if self._last is None:
+            raise ArtefactMissing("a simulated market fills rows only after their session is drawn; call chunks()")
+        drive, mid, companions = self._last
         length = self._settings.bar_minutes
-        regime = np.empty(len(ts), np.int64)
-        signal, expected, price = (np.empty(len(ts)) for _ in range(3))
-        at = sessions.index(ts)
-        for index, (drive, mid, companions) in enumerate(found):
-            rows = np.flatnonzero(at == index)
-            end = -(-(ts[rows] - sessions.open_ns[index]) // _MINUTE)
-            begin = (end - 1) // length * length
-            sums = np.concatenate([[0.0], np.cumsum(drive.expected)])
-            values[np.ix_(rows, columns)] = companions[end - 1]
-            regime[rows], signal[rows] = drive.hidden.regime[end - 1], drive.hidden.signal[end - 1]
-            expected[rows], price[rows] = sums[end] - sums[begin], mid[end - 1]
-        return Truth(regime=regime, signal=signal, expected=expected, price=price)
+        end = -(-(ts - sessions.open_ns[index]) // _MINUTE)
+        begin = (end - 1) // length * length
+        if self._settings.cross_assets:
+            values[:, [INDEX[name] for name in cross.NAMES]] = companions[end - 1]
+            if length > 1:
+                flow = companions[:, cross.NAMES.index(cross.SUMMED)]
+                values[:, INDEX[cross.SUMMED]] = _between(flow, begin, end)
+        return Truth(
+            regime=drive.hidden.regime[end - 1],
+            signal=drive.hidden.signal[end - 1],
+            expected=_between(drive.expected, begin, end),
+            price=mid[end - 1],
+        )
 
 
-def _scale(market: Market, settings: SimulatedSettings) -> MarketScale:
+def _between(minutes: Array, begin: Array, end: Array) -> Array:
+    """Sums of minutes [begin, end) of each row."""
+    sums = np.concatenate([[0.0], np.cumsum(minutes)])
+    return sums[end] - sums[begin]
+
+
+def _joined(pieces: list[Any], name: str) -> Array:
+    return np.concatenate([getattr(piece, name) for piece in pieces])
+
+
+def market_scale(market: Market, settings: SimulatedSettings) -> MarketScale:
     """Sizes of a market: declared, or derived from its price so that any new market can be simulated."""
     for scale in settings.scales:
         if scale.market == market.name:

@@ -1,0 +1,103 @@
+"""Parts that both networks share: heads, losses, steps. Imported only while training, because it needs torch."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LOG_DEVIATION = 4.0  # bound of the log deviation, so that no exploding one ends training
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values` over the rows where `mask` is 1; 0 if there are none."""
+    return (values * mask).sum() / mask.sum().clamp(min=1.0)
+
+
+def gaussian_loss(z: Tensor, log_deviation: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """Negative log likelihood of `value` under mean z x deviation.
+
+    The mean is told in deviations because predictable moves grow with volatility, as all moves do.
+    """
+    bounded = log_deviation.clamp(-LOG_DEVIATION, LOG_DEVIATION)
+    return masked_mean(bounded + 0.5 * (value * torch.exp(-bounded) - z) ** 2, mask)
+
+
+def barrier_loss(scores: Tensor, barrier: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of the barrier met first."""
+    loss = functional.cross_entropy(scores.flatten(0, -2), barrier.flatten(), reduction="none")
+    return masked_mean(loss, mask.flatten())
+
+
+class SequenceModule(pl.LightningModule):
+    """A network over sequences of rows; subclasses say what it computes and how wrong it was.
+
+    Parameters
+    ----------
+    total_steps : gradient steps in all
+    learning_rate, weight_decay : see `EncoderSettings`
+    """
+
+    def __init__(self, total_steps: int, learning_rate: float, weight_decay: float) -> None:
+        super().__init__()
+        self.total_steps, self.learning_rate, self.weight_decay = total_steps, learning_rate, weight_decay
+
+    def sequence(self, x: Tensor) -> dict[str, Tensor]:
+        """All outputs for every row of x (B, W, F)."""
+        raise NotImplementedError
+
+    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Loss over the rows of a batch that have labels."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Bottleneck (B, E) after the last row of x (B, W, F)."""
+        return torch.tanh(self.sequence(x)["raw"][:, -1])
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+        loss = self.loss(batch)
+        self.log("encoder/train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["x"]))
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], _: int) -> None:
+        self.log("encoder/validation_loss", self.loss(batch), batch_size=len(batch["x"]))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=self.total_steps + 1, pct_start=0.2
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def shrunk(layer: nn.Linear) -> nn.Linear:
+    """Start a head near "nothing is foreseen": the noise in returns would punish anything bolder."""
+    with torch.no_grad():
+        layer.weight.mul_(0.1)
+        layer.bias.zero_()
+    return layer
+
+
+_GENTLE = 0.5  # spread of a sum whose tanh is still nearly linear
+
+
+def start_linear(module: Any, forecasts: list[tuple[str, int, Any, float]]) -> None:
+    """Let the first axes of the bottleneck begin as linear forecasts, and the heads as their readers.
+
+    What a linear model knows need not be found by gradient steps; they add what it cannot say.
+
+    Parameters
+    ----------
+    module : with `narrow`, whose last inputs are those the forecasts read, `head` and `head_row`
+    forecasts : label, its column, weights, spread of the forecast
+    """
+    narrow, head = module.narrow, module.head
+    with torch.no_grad():
+        for axis, (label, column, weights, spread) in enumerate(forecasts):
+            narrow.weight[axis] *= 0.1
+            narrow.weight[axis, -len(weights) :] = torch.from_numpy(weights * (_GENTLE / spread))
+            narrow.bias[axis] = 0.0
+            row = module.head_row(label, column)
+            head.weight[row] = 0.0
+            head.weight[row, axis] = spread / _GENTLE

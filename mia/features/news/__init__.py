@@ -1,0 +1,1 @@
+"""News as base series: what each bar learnt from headlines and economic releases."""

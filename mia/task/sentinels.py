@@ -1,0 +1,146 @@
+"""Trains the policy of a fit that trades along on paper, and keeps it: stage one of the self-awareness columns."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mia.algo import learner
+from mia.algo.policy import TrainedPolicy
+from mia.algo.sentinel import Sentinel as Shadow
+from mia.broker.terms import terms
+from mia.desk.feature_pipeline import Block
+from mia.desk.group_columns import GroupColumns
+from mia.desk.model_view import ModelView
+from mia.desk.observation import ObservationTemplate
+from mia.desk.plans import Plans
+from mia.desk.sentinel import Sentinel
+from mia.desk.tape import from_bars
+from mia.domain.bars import Bars
+from mia.domain.errors import ArtefactMismatch, ConfigurationError, DataError
+from mia.domain.rng import generator
+from mia.domain.series import SERIES_SETS
+from mia.features.normalisation import Scaler
+from mia.regime.regime_detector import REGIMES
+from mia.risk.flat_rules import may_enter, must_flat
+from mia.risk.limits import limits
+from mia.task.settings import RunSettings
+
+Array = np.ndarray
+
+CLIP = 10.0
+STEPS = ("updates", "frames")
+"""Names of the settings that say how long an algorithm learns."""
+
+
+def train(settings: RunSettings, plans: Plans, bars: Bars, block: Block, index: int) -> Sentinel | None:
+    """Train on the rows of a fit; None where they are too few or never move.
+
+    It learns from the static list of features (without the self columns), at a share of the effort, and speaks
+    even where it would abstain: its record is a feature, not a trade.
+    """
+    parts = tuple(plan for plan in plans.parts if plan.series.name != "self")
+    seen = Plans(parts=parts, specs=plans.specs)
+    market_block = replace(block, own=np.empty((len(block), 0)))
+    slots = bars.column("cal.slot").astype(np.int64)
+    view = ModelView.fit(seen, market_block, slots, slice(0, len(block)), ts=bars.ts, settings=settings.features.scaler)
+    names = tuple(spec.name for spec in seen.view_specs if spec.fallback)
+    template = ObservationTemplate(view=seen.names, selected=names, masks=view.groups, regimes=REGIMES, clip=CLIP)
+    scaled, masks = view.transform(market_block, slots)
+    safety = [plans.market.columns.index(name) for name in settings.risk.safety_features]
+    clock = (bars.column(f"cal.{name}") for name in ("minutes_to_close", "minutes_to_rth_close", "rth"))
+    sources = tuple(group for series in SERIES_SETS for group in series.groups)
+    tape = from_bars(
+        settings.market,
+        bars,
+        must_flat=must_flat(*clock, bars.bar_minutes, settings.risk),
+        may_enter=may_enter(block.features, safety, warm_up=settings.risk.warm_up_bars),
+        obs=template.batch(scaled, masks, block.belief, names=seen.names),
+        belief=block.belief,
+        groups=GroupColumns.of(view.groups, view.members(), sources, template.columns, len(REGIMES)),
+    )
+    seed = int(generator(settings.seed, "sentinel", str(index)).integers(2**31))
+    cost = terms(settings.market, settings.broker.model(settings.broker.train))
+    try:
+        policy = learner(settings.algo.name)(tape, cost, _shorter(settings), seed, lambda *_: None)
+    except DataError:
+        return None
+    return _sentinel(settings, plans, view.scalers, template, replace(policy, abstains=False), bars.bar_minutes)
+
+
+def _shorter(settings: RunSettings) -> Any:
+    """The algorithm's settings with a share of its steps."""
+    for name in STEPS:
+        if hasattr(settings.algo, name):
+            steps = max(1, round(getattr(settings.algo, name) * settings.awareness.effort))
+            return replace(settings.algo, **{name: steps})
+    raise ConfigurationError(
+        f"awareness={settings.awareness.name} cannot shorten algo={settings.algo.name}; turn it off"
+    )
+
+
+def _sentinel(
+    settings: RunSettings,
+    plans: Plans,
+    scalers: tuple[Scaler, ...],
+    template: ObservationTemplate,
+    policy: TrainedPolicy,
+    bar_minutes: int,
+) -> Sentinel:
+    market = settings.market
+    cost = terms(market, settings.broker.model(settings.broker.headline))
+    bounds = limits(settings.risk, market)
+    columns = plans.market.columns
+    return Sentinel(
+        # A drawdown limit would end its account for good; here a drawdown is only measured.
+        shadow=Shadow(policy=policy, terms=cost, limits=replace(bounds, max_drawdown_cents=0)),
+        scalers=scalers,
+        template=template,
+        drawdown_limit_cents=float(bounds.max_drawdown_cents or bounds.account_cents),
+        tick_value_cents=cost.tick_value_cents,
+        tick_size=market.tick_size,
+        profile=settings.risk,
+        safety=[columns.index(name) for name in settings.risk.safety_features],
+        atr=[columns.index(name) for name in ("atr_dynamic", "atr_14")],
+        bar_minutes=bar_minutes,
+    )
+
+
+def to_json(sentinel: Sentinel) -> dict[str, Any]:
+    """The learned part of a sentinel; its rules come from the configuration."""
+    policy = sentinel.shadow.policy  # type: ignore[attr-defined]
+    return {
+        "scalers": [json.loads(scaler.to_json()) for scaler in sentinel.scalers],
+        "template": json.loads(sentinel.template.to_json()),
+        "algo": policy.algo,
+        "activation": policy.activation,
+        "n_quantiles": policy.n_quantiles,
+        "value_cents": policy.value_cents,
+        "layers": [[matrix.tolist(), bias.tolist()] for matrix, bias in policy.layers],
+        "bar_minutes": sentinel.bar_minutes,
+    }
+
+
+def of_json(settings: RunSettings, plans: Plans, found: dict[str, Any]) -> Sentinel:
+    """Build what `to_json` gave.
+
+    Raises
+    ------
+    ArtefactMismatch : if it is something else.
+    """
+    try:
+        policy = TrainedPolicy(
+            algo=str(found["algo"]),
+            layers=tuple((np.array(m, np.float32), np.array(b, np.float32)) for m, b in found["layers"]),
+            activation=str(found["activation"]),
+            n_quantiles=int(found["n_quantiles"]),
+            value_cents=float(found["value_cents"]),
+            abstains=False,
+            card={},
+        )
+        scalers = tuple(Scaler.from_json(json.dumps(part)) for part in found["scalers"])
+        template = ObservationTemplate.from_json(json.dumps(found["template"]))
+        return _sentinel(settings, plans, scalers, template, policy, int(found["bar_minutes"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtefactMismatch(f"sentinel is not readable ({error}); fit it again") from error
