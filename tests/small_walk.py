@@ -1,7 +1,8 @@
-"""A whole walk small enough for the suite: six simulated sessions, one fold, a policy that trades a lot.
+"""A whole walk small enough for the suite: five short simulated sessions, one fold, a policy that trades a lot.
 
-Training teaches nothing here on purpose: laws about time and sameness must hold for any policy, and one that
-acts at nearly every row shows a broken law at once.
+Everything that is fitted is fitted, encoders and the policy that trades along included, but they learn for a moment
+only: laws about time and sameness must hold for any weights, and a policy that acts at nearly every row shows a
+broken law at once.
 """
 
 from dataclasses import dataclass, replace
@@ -14,11 +15,25 @@ from mia.domain.rng import generator
 from mia.task import command_line, features, ingest, regime, select, train
 from mia.task.watch import Watch
 
-OVERRIDES = (
-    "source.sessions=6",
+QUICK = (
+    "source.hours=rth",
     "snapshots.first_sessions=2",
+    "encoder.epochs=2",
+    "encoder.steps=3",
+    "memory.k=10",
+    "memory.min_contexts=20",
+    "memory.min_distances=20",
+)
+"""Sessions of 390 bars, fits that end at once, and a memory that answers after a day."""
+
+LEARNER = ("awareness.learner.updates=40", "awareness.learner.updates_per_step=10")
+"""The policy that trades along learns for a moment; leave it out with awareness=off."""
+
+OVERRIDES = (
+    *QUICK,
+    "source.sessions=5",
     "evaluation.n_folds=1",
-    "evaluation.min_train_sessions=3",
+    "evaluation.min_train_sessions=2",
     "evaluation.min_train_share=0",
     "selection.max_rows=1500",
     "selection.trees=10",
@@ -50,9 +65,15 @@ def busy_policy(width: int) -> TrainedPolicy:
     )
 
 
+def compose(market: str, *words: str) -> Any:
+    """Settings of some overrides; the policy that trades along learns for a moment only."""
+    learner = () if "awareness=off" in words else LEARNER
+    return command_line.compose([f"+market={market}", *words, *learner])
+
+
 def make(market: str = "ES", *more: str) -> SmallWalk:
     """Ingest, features, regime, selection and observation of one fold."""
-    settings = command_line.compose([f"+market={market}", *OVERRIDES, *more])
+    settings = compose(market, *OVERRIDES, *more)
     watch = Watch(quiet=True)
     made = ingest.make(settings, watch)
     return of_bars(settings, made, watch)
@@ -77,7 +98,9 @@ def cut(walk: SmallWalk, rows: int) -> SmallWalk:
 
 
 def of_table(walk: SmallWalk, made: Any, table: Any) -> SmallWalk:
-    """The fold's view, selection and policy on another table."""
+    """The fold's view, selection and policy on another table; nothing but the table before the fold's fit."""
+    if len(made.bars) <= walk.state.snapshot.fit_stop:
+        return replace(walk, made=made, table=table, seen=None, lesson=None)
     fold = replace(walk.state.fold, test=slice(walk.state.fold.test.start, min(walk.state.fold.test.stop, len(made.bars))))
     state = replace(walk.state, fold=fold)
     seen = regime.view(walk.settings, made, table, state)

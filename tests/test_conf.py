@@ -6,19 +6,44 @@ import yaml
 from mia.domain.errors import ConfigurationError
 from mia.task import command_line, conf_tree
 
-OPTIONS = [(group, option) for group, options in conf_tree.groups().items() for option in options]
+FILE = ("source.path=somewhere.csv", "source.label=open")
 
 
-@pytest.mark.parametrize(("group", "option"), OPTIONS)
-def test_option_composes_and_validates(group, option):
-    overrides = {
-        "market": [f"+market={option}"],
-        "experiment": ["+market=ES", f"experiment={option}"],
-    }.get(group, ["+market=ES", f"{group}={option}"])
-    if (group, option) == ("source", "files"):
-        overrides += ["source.path=somewhere.csv", "source.label=open"]
+def rounds():
+    """Compositions that together hold every option of every group: the k-th holds the k-th option of each.
+
+    Composing takes two seconds of CPU time, so an option does not get a composition of its own.
+    """
+    menu = {group: options for group, options in conf_tree.groups().items() if group != "experiment"}
+    for k in range(max(map(len, menu.values()))):
+        chosen = {group: options[k % len(options)] for group, options in menu.items()}
+        spelled = [f"{'+' if group == 'market' else ''}{group}={option}" for group, option in chosen.items()]
+        yield [*spelled, *(FILE if chosen["source"] == "files" else ())]
+
+
+def test_the_rounds_hold_every_option():
+    held = {word.removeprefix("+") for words in rounds() for word in words}
+    menu = conf_tree.groups()
+    assert held >= {f"{group}={option}" for group in menu if group != "experiment" for option in menu[group]}
+
+
+@pytest.mark.parametrize("overrides", rounds(), ids=range(len(list(rounds()))))
+def test_every_option_composes_and_validates(overrides):
     settings = command_line.compose(overrides)
-    assert settings.market is not None
+    for word in overrides:
+        group, option = word.removeprefix("+").split("=")
+        if group not in ("market", "mode") and "." not in group:
+            assert getattr(settings, group).name == option
+    assert settings.market.name == overrides_of(overrides, "+market")
+
+
+def overrides_of(overrides, group):
+    return next(word.split("=")[1] for word in overrides if word.startswith(f"{group}="))
+
+
+@pytest.mark.parametrize("experiment", conf_tree.groups()["experiment"])
+def test_every_experiment_composes_and_validates(experiment):
+    assert command_line.compose(["+market=ES", f"experiment={experiment}"]).market.name == "ES"
 
 
 def test_every_yaml_names_itself():

@@ -241,6 +241,7 @@ class FeaturePipeline:
 
     def _adopt_encoder(self, snapshot: Snapshot) -> None:
         if snapshot.encoder is None or self._model is None:
+            self._states.pop("encoder", None)  # a restart from this snapshot has none either
             return
         self._columns["encoder"] = columns_of(self.plans.market, snapshot.encoder.inputs, "the encoder")
         # Its state is in units of its own weights: a new encoder starts anew and warms up.
@@ -264,7 +265,9 @@ class FeaturePipeline:
             self._drift = DriftMonitor(reference=snapshot.drift)
             old = self._states.get("drift")
             self._states["drift"] = self._drift.rebase(old) if same else self._drift.new_state()
-        if snapshot.sentinel is not None and "sentinel" not in self._states:
+        if snapshot.sentinel is None:
+            self._states.pop("sentinel", None)
+        elif "sentinel" not in self._states:
             self._states["sentinel"] = snapshot.sentinel.shadow.new_state()
 
     @property
@@ -308,11 +311,11 @@ def columns_of(plan: Plan, names: Any, reader: str) -> Array:
     ------
     ConfigurationError : naming the feature.
     """
-    place = {name: at for at, name in enumerate(plan.names)}
+    place, learned = {name: at for at, name in enumerate(plan.names)}, plan.learned_nodes
     for name in names:
         if name not in place:
             raise ConfigurationError(f"{reader} reads {name}, which the feature set does not compute; choose another")
-        if name in plan.fitted_nodes:
+        if name in learned:
             raise ConfigurationError(f"{reader} reads {name}, which is fitted itself; choose another feature")
     return np.array([place[name] for name in names], dtype=np.int64)
 

@@ -48,6 +48,11 @@ class ModelView:
         """(M,) mask groups."""
         return tuple(group for scaler in self.scalers for group in scaler.groups)
 
+    @property
+    def neutral(self) -> Array:
+        """(F,) what stands for a missing value in each column."""
+        return np.concatenate([scaler.neutral for scaler in self.scalers])
+
     def transform(self, block: Block, slots: Array) -> tuple[Array, Array]:
         """View (n, F), neutral where missing, and masks (n, M), of n rows."""
         parts = [

@@ -1,6 +1,7 @@
 """Settings of the desk; conf/snapshots/<option>.yaml makes one."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from mia.domain.errors import ConfigurationError
 
@@ -55,16 +56,16 @@ class AwarenessSettings:
     ----------
     name : option name
     replay : train a policy with every fit and let it trade the rows after it; else its columns stay masked
-    effort : share of the algorithm's training steps it gets, in (0, 1]
+    learner : settings of the algorithm that learns it, None without replay
     """
 
     name: str
     replay: bool
-    effort: float
+    learner: Any
 
     def __post_init__(self) -> None:
-        if not 0 < self.effort <= 1:
+        if self.replay != (self.learner is not None):
             raise ConfigurationError(
-                f"awareness {self.name}: effort must lie in (0, 1], was {self.effort!r}; "
-                f"correct it in conf/awareness/{self.name}.yaml"
+                f"awareness {self.name}: replay is {self.replay} but learner is "
+                f"{'missing' if self.learner is None else 'given'}; use awareness=replay or awareness=off"
             )

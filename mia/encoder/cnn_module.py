@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from mia.domain.series import CNN_WIDTH
 from mia.encoder.kernels import CHANNELS, DILATIONS, KERNEL
-from mia.encoder.modules import SequenceModule, barrier_loss, gaussian_loss, shrunk
+from mia.encoder.modules import DIRECTION, SequenceModule, barrier_loss, gaussian_loss, shrunk
 
 
 class CnnModule(SequenceModule):
@@ -20,13 +20,13 @@ class CnnModule(SequenceModule):
     ----------
     width : channels of each convolution
     horizons : return horizons, the published one first
-    total_steps, learning_rate, weight_decay : see `SequenceModule`
+    warm, total_steps, learning_rate, weight_decay : see `SequenceModule`
     """
 
     def __init__(
-        self, *, width: int, horizons: int, total_steps: int, learning_rate: float, weight_decay: float
+        self, *, width: int, horizons: int, warm: int, total_steps: int, learning_rate: float, weight_decay: float
     ) -> None:
-        super().__init__(total_steps, learning_rate, weight_decay)
+        super().__init__(warm, total_steps, learning_rate, weight_decay)
         self.horizons = horizons
         sizes = (CHANNELS, width + CHANNELS, width + CHANNELS)
         self.layers = nn.ModuleList(
@@ -35,8 +35,8 @@ class CnnModule(SequenceModule):
         self.narrow = nn.Linear(width + (1 + len(DILATIONS)) * CHANNELS, CNN_WIDTH)
         self.head = shrunk(nn.Linear(CNN_WIDTH, 2 * horizons + 3))
 
-    def sequence(self, x: Tensor) -> dict[str, Tensor]:
-        """All outputs for every row of x (B, W, 20); the first 63 see zeros before the start."""
+    def sequence(self, x: Tensor, since: int = 0) -> dict[str, Tensor]:
+        """All outputs for the rows of x (B, W, 20) from row `since` on; the first 63 see zeros before the start."""
         flow = mean = x.transpose(1, 2)
         passed = [x]
         for layer in self.layers:
@@ -46,7 +46,8 @@ class CnnModule(SequenceModule):
             mean = sum(before[:, :, k * gap : k * gap + x.shape[1]] for k in range(KERNEL)) / KERNEL
             flow = torch.cat([found, mean], dim=1)
             passed.insert(0, mean.transpose(1, 2))
-        raw = self.narrow(torch.cat([found.transpose(1, 2), *passed], dim=-1))
+        beside = [part[:, since:] for part in (found.transpose(1, 2), *passed)]
+        raw = self.narrow(torch.cat(beside, dim=-1))
         told, n = self.head(torch.tanh(raw)), self.horizons
         return {
             "raw": raw,
@@ -55,13 +56,13 @@ class CnnModule(SequenceModule):
             "barrier": told[..., 2 * n :],
         }
 
-    def head_row(self, label: str, column: int) -> int:
-        """Row of the head that foresees a label."""
-        return {"returns": column}[label]
+    def head_rows(self, label: str, column: int) -> list[tuple[int, float]]:
+        """Rows of the head that foresee a label, and how much of its forecast each takes."""
+        up = 2 * self.horizons
+        return [(column, 1.0)] if label == "returns" else [(up, DIRECTION), (up + 2, -DIRECTION)]
 
-    def loss(self, batch: dict[str, Tensor]) -> Tensor:
+    def error(self, told: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
         """Likelihood of all returns and of the barrier."""
-        told = self.sequence(batch["x"])
         loss = barrier_loss(told["barrier"], batch["barrier"], batch["has_barrier"])
         for k in range(self.horizons):
             loss = loss + gaussian_loss(

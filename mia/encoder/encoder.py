@@ -201,8 +201,8 @@ class Encoder:
             or state.shape != (len(self.initial_state()),)
         ):
             raise ArtefactMismatch(
-                f"encoder: reads {len(self.inputs)} features, 20 book columns and its own state, got view {view.shape}, "
-                f"depth {depth.shape}, vix {known.shape}, state {state.shape}; use the rows and state of this encoder"
+                f"encoder: reads {len(self.inputs)} features, 20 book columns and its own state, got view "
+                f"{view.shape}, depth {depth.shape}, vix {known.shape}, state {state.shape}; use rows made for it"
             )
         lstm_out, cnn_out = np.full((rows, len(LSTM)), np.nan), np.full((rows, len(CNN)), np.nan)
         at = self._lstm_state
@@ -267,6 +267,8 @@ class Encoder:
             card=facts["card"],
             **parts,
         )
+        if {kind: _width(part) for kind, part in made._parts().items()} != facts["widths"]:
+            raise ArtefactMismatch(f"encoder: {FACTS} names other widths than {WEIGHTS} holds; fit it again")
         if made.version != facts["version"]:
             raise ArtefactMismatch("encoder: weights are not those that were saved (version differs); fit it again")
         return made

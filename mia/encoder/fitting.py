@@ -23,8 +23,8 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from mia.encoder.batches import Lesson, learning_batches, validation_batch
 from mia.encoder.cnn_module import CnnModule
-from mia.encoder.lstm_module import LstmModule
 from mia.encoder.linear_start import linear_start
+from mia.encoder.lstm_module import LstmModule
 from mia.encoder.modules import SequenceModule, start_linear
 from mia.encoder.settings import LSTM_KIND, EncoderSettings
 
@@ -46,6 +46,7 @@ def network(lesson: Lesson, settings: EncoderSettings) -> SequenceModule:
     """The untrained network of a lesson; its weights come from torch's present random state."""
     common = {
         "horizons": len(settings.horizons),
+        "warm": lesson.warm,
         "total_steps": settings.epochs * settings.steps,
         "learning_rate": settings.learning_rate,
         "weight_decay": settings.weight_decay,
@@ -198,11 +199,11 @@ def _uninterrupted(trainer: pl.Trainer, module: SequenceModule, batches: _Batche
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if main else None
     try:
-        trainer.fit(
-            module, datamodule=batches, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True
-        )
+        trainer.fit(module, datamodule=batches, ckpt_path=str(checkpoint) if checkpoint else None, weights_only=True)
     except SystemExit as error:
-        raise KeyboardInterrupt from error
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         if handler is not None:
             signal.signal(signal.SIGINT, handler)

@@ -31,6 +31,19 @@ def _add(x: float, row: Array, out: Array) -> None:
 
 
 @njit(cache=True)
+def _copy(values: Array, out: Array) -> None:
+    # Assigning to a slice does the same and takes ten times as long to compile.
+    for j in range(len(out)):
+        out[j] = values[j]
+
+
+@njit(cache=True)
+def _fill(out: Array, value: float) -> None:
+    for j in range(len(out)):
+        out[j] = value
+
+
+@njit(cache=True)
 def _multiply(x: Array, matrix: Array, out: Array) -> None:
     """Add x @ matrix to `out`."""
     for i in range(len(x)):
@@ -57,7 +70,7 @@ def _probabilities(scores: Array, out: Array) -> None:
 def _cell(x: Array, h: Array, c: Array, from_input: Array, from_hidden: Array, bias: Array, gates: Array) -> None:
     """One step of a long short-term memory; moves h and c on. Gates in the order input, forget, cell, output."""
     n = len(h)
-    gates[:] = bias
+    _copy(bias, gates)
     _multiply(x, from_input, gates)
     _multiply(h, from_hidden, gates)
     for j in range(n):
@@ -75,7 +88,7 @@ def _decay(share: float, x: Array, mean: Array) -> None:
 @njit(cache=True)
 def _bottleneck(raw: Array, code: Array, turn: Array, shift: Array, out: Array) -> None:
     """Squash the bottleneck's sums for the heads (`code`) and, turned into the published axes, for `out`."""
-    out[:] = shift
+    _copy(shift, out)
     _multiply(raw, turn, out)
     for j in range(len(raw)):
         code[j] = np.tanh(raw[j])
@@ -84,7 +97,7 @@ def _bottleneck(raw: Array, code: Array, turn: Array, shift: Array, out: Array) 
 
 @njit(cache=True)
 def _dense(x: Array, matrix: Array, bias: Array, out: Array) -> None:
-    out[:] = bias
+    _copy(bias, out)
     _multiply(x, matrix, out)
 
 
@@ -139,11 +152,11 @@ def lstm_rows(
         _cell(x, h, c, from_input, from_hidden, bias, gates)
         for k in range(len(MEANS)):
             _decay(1.0 - 0.5 ** (1.0 / MEANS[k]), x, means[k * width : (k + 1) * width])
-        both[:hidden] = h
-        both[hidden + width :] = means
+        _copy(h, both[:hidden])
+        _copy(means, both[hidden + width :])
         state[0] += 1.0
         if state[0] < window:
-            out[t, :] = np.nan
+            _fill(out[t], np.nan)
             continue
         _dense(both, narrow, narrow_bias, raw)
         _bottleneck(raw, code, turn, shift, out[t, :code_width])
@@ -196,7 +209,7 @@ def book_rows(depth: Array) -> tuple[Array, Array]:
         run = run + 1 if mid == mid else 0
         clean[t] = run
         if run == 0:
-            out[t, :] = 0.0
+            _fill(out[t], 0.0)
     return out, clean
 
 
@@ -208,8 +221,8 @@ def _convolve(ring: Array, count: int, dilation: int, taps: Array, bias: Array, 
     """
     width, length, pooled = len(bias), len(ring), len(out) - len(bias)
     summed, mean = out[:width], out[width:]
-    summed[:] = bias
-    mean[:] = 0.0
+    _copy(bias, summed)
+    _fill(mean, 0.0)
     for k in range(KERNEL):
         # the last tap reads the newest row, as torch lays its kernels out
         row = ring[(count - (KERNEL - 1 - k) * dilation) % length]
@@ -274,12 +287,12 @@ def cnn_rows(
         _convolve(ring_1, count, DILATIONS[0], taps_1, bias_1, x_4)
         _convolve(ring_2, count, DILATIONS[1], taps_2, bias_2, x_16)
         if state[CLEAN] < WINDOW:
-            out[t, :] = np.nan
+            _fill(out[t], np.nan)
             continue
         _convolve(ring_3, count, DILATIONS[2], taps_3, bias_3, both[:wide])
-        both[wide : wide + CHANNELS] = x_16[width:]
-        both[wide + CHANNELS : wide + 2 * CHANNELS] = x_4[width:]
-        both[wide + 2 * CHANNELS :] = x
+        _copy(x_16[width:], both[wide : wide + CHANNELS])
+        _copy(x_4[width:], both[wide + CHANNELS : wide + 2 * CHANNELS])
+        _copy(x, both[wide + 2 * CHANNELS :])
         _dense(both, narrow, narrow_bias, raw)
         _bottleneck(raw, code, turn, shift, out[t, : len(shift)])
         _dense(code, head, head_bias, told)
@@ -302,5 +315,5 @@ def decaying_means(values: Array, half_lives: Array) -> Array:
         mean = np.zeros(width)
         for t in range(rows):
             _decay(share, values[t], mean)
-            out[t, k * width : (k + 1) * width] = mean
+            _copy(mean, out[t, k * width : (k + 1) * width])
     return out

@@ -10,7 +10,7 @@ import numpy as np
 from mia.domain.series import CNN, LSTM
 from mia.encoder import kernels
 from mia.encoder.encoder import CnnWeights, Encoder
-from mia.encoder.labels import within
+from mia.encoder.labels import running_deviation, within
 from mia.encoder.rows import EncoderRows, targets
 from mia.encoder.settings import EncoderSettings
 
@@ -48,6 +48,7 @@ def linear_check(
     row ("row") and on the last row and decaying means ("window"); rows judged; whether the encoder beat both.
     """
     before, after = targets(learnt, settings, bar_minutes), targets(held_out, settings, bar_minutes)
+    typical, later = (_typical_return(rows, settings) for rows in (learnt, held_out))
     truths = {"return": after.returns[:, 0]}
     if expected is not None:
         truths["expected"] = sum_ahead(expected, held_out.session, settings.return_bars)
@@ -61,11 +62,18 @@ def linear_check(
         found["lstm_volatility"] = _compare(after.volatility, np.log(told[:, _AT["lstm_volatility"]]), linear)
     if encoder.cnn is not None:
         read, reads = (book_inputs(encoder.cnn, rows.depth, encoder.clip) for rows in (learnt, held_out))
-        linear = _forecasts(read, reads, before.returns[:, 0])
+        # A probability knows no basis points: it is judged, and its rivals are fitted, in deviations.
+        linear = _forecasts(read, reads, before.returns[:, 0] / typical)
         pressure = told[:, _AT["cnn_p_up"]] - told[:, _AT["cnn_p_down"]]
         for target, truth in truths.items():
-            found[f"cnn_{target}"] = _compare(truth, pressure, linear)
+            found[f"cnn_{target}"] = _compare(truth / later, pressure, linear)
     return found
+
+
+def _typical_return(rows: EncoderRows, settings: EncoderSettings) -> Array:
+    """(T,) deviation of returns up to each row, NaN where it is not known or 0."""
+    known = running_deviation(rows.price, rows.session, settings.barrier_memory)
+    return np.where(known > 0, known, np.nan)
 
 
 def sum_ahead(values: Array, session: Array, bars: int) -> Array:

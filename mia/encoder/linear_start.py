@@ -19,17 +19,23 @@ def linear_start(lesson: Lesson) -> list[tuple[str, int, Array, float]]:
     order, signs = lesson.passed_mirror
     twice = np.empty((2 * len(lesson.passed), lesson.passed.shape[1]))
     twice[0::2], twice[1::2] = lesson.passed, lesson.passed[:, order] * signs
-    wanted = [("returns", column, -1.0) for column in range(lesson.labels["returns"].shape[1])]
-    if lesson.kind == LSTM_KIND:
-        wanted.append(("volatility", 0, 1.0))
     found = []
-    for label, column, sign in wanted:
-        y, known = (lesson.labels[name][: len(lesson.passed)] for name in (label, f"has_{label}"))
-        if y.ndim == 2:
-            y, known = y[:, column], known[:, column]
-        target = np.where(known > 0, y.astype(np.float64), np.nan)
+    for label, column, target, sign in _wanted(lesson):
         weights, _ = ridge(twice, np.column_stack([target, sign * target]).ravel())
         spread = float((twice @ weights).std())
         if spread > _LEAST_SPREAD:  # False for NaN: too few labels
             found.append((label, column, weights, spread))
     return found
+
+
+def _wanted(lesson: Lesson) -> list[tuple[str, int, Array, float]]:
+    """Label, its column, values (learn,) with NaN where unknown, and their sign in a market turned upside down."""
+    learn, known = slice(0, len(lesson.passed)), lesson.labels
+    returns = np.where(known["has_returns"][learn] > 0, known["returns"][learn].astype(np.float64), np.nan)
+    direction = np.where(known["has_barrier"][learn] > 0, 1.0 - known["barrier"][learn], np.nan)
+    wanted = [("returns", column, returns[:, column], -1.0) for column in range(returns.shape[1])]
+    wanted.append(("direction", 0, direction, -1.0))
+    if lesson.kind == LSTM_KIND:
+        volatility = np.where(known["has_volatility"][learn] > 0, known["volatility"][learn].astype(np.float64), np.nan)
+        wanted.append(("volatility", 0, volatility, 1.0))
+    return wanted

@@ -35,21 +35,28 @@ class SequenceModule(pl.LightningModule):
 
     Parameters
     ----------
+    warm : rows at the start of every sequence learned from whose outputs do not count
     total_steps : gradient steps in all
     learning_rate, weight_decay : see `EncoderSettings`
     """
 
-    def __init__(self, total_steps: int, learning_rate: float, weight_decay: float) -> None:
+    def __init__(self, warm: int, total_steps: int, learning_rate: float, weight_decay: float) -> None:
         super().__init__()
+        self.warm = warm
         self.total_steps, self.learning_rate, self.weight_decay = total_steps, learning_rate, weight_decay
 
-    def sequence(self, x: Tensor) -> dict[str, Tensor]:
-        """All outputs for every row of x (B, W, F)."""
+    def sequence(self, x: Tensor, since: int = 0) -> dict[str, Tensor]:
+        """All outputs for the rows of x (B, W, F) from row `since` on."""
+        raise NotImplementedError
+
+    def error(self, told: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
+        """Loss of outputs over the rows that have labels."""
         raise NotImplementedError
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Loss over the rows of a batch that have labels."""
-        raise NotImplementedError
+        """Loss over the rows of a batch that count."""
+        told = self.sequence(batch["x"], self.warm)
+        return self.error(told, {name: value[:, self.warm :] for name, value in batch.items()})
 
     def forward(self, x: Tensor) -> Tensor:
         """Bottleneck (B, E) after the last row of x (B, W, F)."""
@@ -79,6 +86,7 @@ def shrunk(layer: nn.Linear) -> nn.Linear:
     return layer
 
 
+DIRECTION = 1.5  # scores (s, 0, -s) of three equal classes give p_up - p_down of s / 1.5
 _GENTLE = 0.5  # spread of a sum whose tanh is still nearly linear
 
 
@@ -89,7 +97,7 @@ def start_linear(module: Any, forecasts: list[tuple[str, int, Any, float]]) -> N
 
     Parameters
     ----------
-    module : with `narrow`, whose last inputs are those the forecasts read, `head` and `head_row`
+    module : with `narrow`, whose last inputs are those the forecasts read, `head` and `head_rows`
     forecasts : label, its column, weights, spread of the forecast
     """
     narrow, head = module.narrow, module.head
@@ -98,6 +106,6 @@ def start_linear(module: Any, forecasts: list[tuple[str, int, Any, float]]) -> N
             narrow.weight[axis] *= 0.1
             narrow.weight[axis, -len(weights) :] = torch.from_numpy(weights * (_GENTLE / spread))
             narrow.bias[axis] = 0.0
-            row = module.head_row(label, column)
-            head.weight[row] = 0.0
-            head.weight[row, axis] = spread / _GENTLE
+            for row, factor in module.head_rows(label, column):
+                head.weight[row] = 0.0
+                head.weight[row, axis] = factor * spread / _GENTLE

@@ -7,6 +7,7 @@ from mia.domain.errors import ConfigurationError
 
 LSTM_KIND, CNN_KIND = "lstm", "cnn"
 KINDS = (LSTM_KIND, CNN_KIND)
+BOOK_WINDOW = 64  # rows the CNN sees; fixed by its three convolutions
 LEVELS_READ = 5
 BOOK_SERIES: tuple[str, ...] = tuple(
     f"dom.{side}_{what}_{k}" for side in ("bid", "ask") for what in ("px", "sz") for k in range(1, LEVELS_READ + 1)
@@ -118,8 +119,9 @@ class EncoderSettings:
         horizons = (self.return_bars, *self.other_return_bars)
         if len(set(horizons)) != len(horizons) or not all(1 <= bars <= 1000 for bars in horizons):
             self._refuse("other_return_bars", "hold different horizons of 1 to 1000 bars, none of them return_bars")
-        if self.sequence_bars <= self.lstm_window // 2:
-            self._refuse("sequence_bars", f"exceed half of lstm_window, {self.lstm_window // 2} bars")
+        warm = max(self.lstm_window // 2, BOOK_WINDOW if CNN_KIND in self.kinds else 0)
+        if self.sequence_bars <= warm:
+            self._refuse("sequence_bars", f"exceed the {warm} bars that only warm up")
 
     def _refuse(self, field: str, needed: str) -> None:
         raise ConfigurationError(

@@ -12,7 +12,6 @@ from mia.domain.errors import ConfigurationError
 from mia.domain.progress import Progress
 from mia.domain.rng import generator
 from mia.domain.series import CNN_WIDTH, LSTM_WIDTH
-from mia.encoder import kernels
 from mia.encoder.alignment import Axes, aligned_axes, own_axes
 from mia.encoder.batches import Lesson, book_lesson, view_lesson
 from mia.encoder.encoder import CnnWeights, Encoder, LstmWeights
@@ -216,9 +215,7 @@ def _sums(encoder: Encoder, rows: EncoderRows) -> dict[str, Array]:
     places = {LSTM_KIND: slice(0, LSTM_WIDTH), CNN_KIND: slice(told.shape[1] - CNN_WIDTH - 3, told.shape[1] - 3)}
     trained = {LSTM_KIND: encoder.lstm is not None, CNN_KIND: encoder.cnn is not None}
     edge = 1.0 - 2.0**-50  # where tanh says 1, its argument is lost
-    return {
-        kind: np.arctanh(np.clip(told[:, place], -edge, edge)) for kind, place in places.items() if trained[kind]
-    }
+    return {kind: np.arctanh(np.clip(told[:, place], -edge, edge)) for kind, place in places.items() if trained[kind]}
 
 
 def _axes(raw: Array, before: Array | None) -> Axes:
@@ -235,5 +232,3 @@ def _axes(raw: Array, before: Array | None) -> Axes:
             "it rows with a complete book"
         )
     return own_axes(known)
-
-

@@ -209,7 +209,7 @@ class TradingVecEnv(VecEnv):
         out = np.empty((len(rows), self.tape.width + 1), dtype=np.float32)
         _observe(accounts, rows, self.tape.obs, self.most, out)
         if self._dropout > 0:
-            out[:, :-1][self._lost[start:stop]] = 0.0  # what the scaler and the masks leave of a lost group
+            np.copyto(out[:, :-1], self.tape.groups.neutral, where=self._lost[start:stop])
         return out
 
     def close(self) -> None:

@@ -3,10 +3,17 @@
 import numpy as np
 
 from mia.domain.errors import DataError
-from mia.features.kernel import walk
+from mia.features.kernel import BLOCK, walk
 from mia.features.plan import Plan
+from mia.features.sharing import shared
 
 Array = np.ndarray
+LINE = 8  # float64 in a cache line
+
+
+def stride_of(columns: int) -> int:
+    """Distance of a table's rows: an odd number of cache lines, so that neighbouring rows share no place there."""
+    return LINE * (-(-columns // LINE) | 1)
 
 
 class FeatureEngine:
@@ -19,9 +26,15 @@ class FeatureEngine:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._width, self._columns = plan.width, len(plan.columns)
+        width = plan.width + len(plan.nodes)
+        code, input_start, inputs, spare = shared(plan, width)
+        self._wiring = np.concatenate([code, input_start, plan.state_start, plan.param_start, plan.out_node, inputs])
+        self._numbers = np.concatenate([plan.out_scale, plan.params])
+        stride = stride_of(width + spare)
+        self._table = np.zeros(BLOCK * stride)
         self._state = np.zeros(plan.state_size)
-        self._row = np.zeros(plan.width + len(plan.nodes))
-        self._one = np.empty((1, len(plan.columns)))
+        self._one = np.array([1, plan.width, len(plan.nodes), self._columns, stride])
 
     def reset(self) -> None:
         """Forget every bar seen."""
@@ -49,16 +62,16 @@ class FeatureEngine:
         -------
         (C,) float64 in published units: the F published columns, then the service columns.
         """
-        row = np.ascontiguousarray(row, dtype=np.float64).reshape(1, -1)
-        self._walk(row, self._state, self.plan.out_node, self.plan.out_scale, self._one)
-        return self._one[0].copy()
+        row = np.ascontiguousarray(row, dtype=np.float64)
+        if row.shape != (self._width,):
+            raise DataError(f"engine: a row must have {self._width} base series, got shape {row.shape}")
+        out = np.empty(self._columns)
+        walk(self._one, self._wiring, self._numbers, row, self._state, self._table, out)
+        return out
 
     def advance(self, values: Array) -> Array:
         """Like `batch`, but going on from the present state (to warm up a live engine)."""
-        values = np.ascontiguousarray(values, dtype=np.float64)
-        out = np.empty((len(values), len(self.plan.columns)))
-        self._walk(values, self._state, self.plan.out_node, self.plan.out_scale, out)
-        return out
+        return self._walk(values, self._state)
 
     def batch(self, values: Array) -> Array:
         """(T, C) float64 values of T bars from a fresh start; leaves the engine's own state alone.
@@ -67,26 +80,14 @@ class FeatureEngine:
         ----------
         values : (T, W) float64
         """
-        values = np.ascontiguousarray(values, dtype=np.float64)
-        out = np.empty((len(values), len(self.plan.columns)))
-        self._walk(values, np.zeros(self.plan.state_size), self.plan.out_node, self.plan.out_scale, out)
-        return out
+        return self._walk(values, np.zeros(self.plan.state_size))
 
-    def _walk(self, values: Array, state: Array, out_node: Array, out_scale: Array, out: Array) -> None:
-        if values.ndim != 2 or values.shape[1] != self.plan.width:
-            raise DataError(f"engine: rows must have {self.plan.width} base series, got shape {values.shape}")
-        plan = self.plan
-        walk(
-            plan.code,
-            plan.input_start,
-            plan.inputs,
-            plan.state_start,
-            plan.param_start,
-            plan.params,
-            values,
-            state,
-            self._row,
-            out_node,
-            out_scale,
-            out,
-        )
+    def _walk(self, values: Array, state: Array) -> Array:
+        values = np.ascontiguousarray(values, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != self._width:
+            raise DataError(f"engine: rows must have {self._width} base series, got shape {values.shape}")
+        sizes = self._one.copy()
+        sizes[0] = len(values)
+        out = np.empty((len(values), self._columns))
+        walk(sizes, self._wiring, self._numbers, values.reshape(-1), state, self._table, out.reshape(-1))
+        return out

@@ -120,6 +120,15 @@ class Plan:
         return tuple(node.name for node in self.nodes if node.fitted is not None)
 
     @property
+    def learned_nodes(self) -> frozenset[str]:
+        """Nodes that are fitted or follow from one that is: empty until the first fit, other after each."""
+        learned: set[str] = set()
+        for node in self.nodes:  # inputs come first
+            if node.fitted is not None or learned.intersection(node.inputs):
+                learned.add(node.name)
+        return frozenset(learned)
+
+    @property
     def fitted(self) -> dict[str, Array]:
         """Fitted blocks that have been set, by node name."""
         blocks = {}

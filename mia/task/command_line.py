@@ -232,8 +232,7 @@ def _hand_to_hydra(arguments: list[str]) -> int:
         try:
             plain = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
             composed = settings.from_composed(plain)
-            run_task.run(composed, plain, directory)
-            codes.append(0)
+            codes.append(run_task.run(composed, plain, directory))
         except MiaError as error:
             discard(directory)
             codes.append(refuse(error))

@@ -87,8 +87,8 @@ class _Simulated:
         arguments = (settings.market, settings.source, settings.seed)
         self._sessions = sessions
         self._chains, self._news = SimulatedChains(*arguments), SimulatedNews(*arguments)
-        self.has_chains, self.has_news = settings.source.chain_minutes > 0, settings.source.news_per_hour > 0
-        self.has_headlines = True
+        self.has_chains, self.has_headlines = settings.source.chain_minutes > 0, settings.source.news_per_hour > 0
+        self.has_news = self.has_headlines or bool(settings.source.releases)
 
     def check(self) -> None:
         """Nothing is joined."""

@@ -76,32 +76,47 @@ class Schedule:
 
 
 class Recent:
-    """The newest rows and what became of them, at most so many: what the next fit may read."""
+    """The newest rows and what became of them, at most so many: what the next fit may read.
 
-    def __init__(self, most: int, bar_minutes: int) -> None:
-        self._most, self._bar_minutes = most, bar_minutes
+    Parameters
+    ----------
+    most : rows kept
+    bar_minutes : length of a bar [minutes]
+    whole : (ts, values, block) of all rows if they are in memory anyway and `block` fills as rows go by; nothing is
+        then kept twice
+    """
+
+    def __init__(self, most: int, bar_minutes: int, whole: tuple[Array, Array, Block] | None = None) -> None:
+        self._most, self._bar_minutes, self._whole = most, bar_minutes, whole
         self._pieces: list[tuple[Array, Array, Block]] = []
         self._seen = 0
 
     def add(self, ts: Array, values: Array, block: Block) -> None:
         """Remember rows; forget the oldest pieces that are not needed any more."""
-        self._pieces.append((ts, values, block))
         self._seen += len(ts)
+        if self._whole is not None:
+            return
+        self._pieces.append((ts, values, block))
         while sum(len(piece[0]) for piece in self._pieces[1:]) >= self._most:
             self._pieces.pop(0)
 
     def lesson(self) -> Lesson:
         """Return the newest rows."""
-        ts = np.concatenate([piece[0] for piece in self._pieces])[-self._most :]
-        values = _joined([piece[1] for piece in self._pieces])[-self._most :]
+        ts, values, block = self._rows()
+        return Lesson(start=self._seen - len(ts), bar_minutes=self._bar_minutes, ts=ts, values=values, block=block)
+
+    def _rows(self) -> tuple[Array, Array, Block]:
+        if self._whole is not None:
+            ts, values, block = self._whole
+            first = max(0, self._seen - self._most)
+            return ts[first : self._seen], values[first : self._seen], block.part(first, self._seen)
         blocks = [piece[2] for piece in self._pieces]
         parts = {
             name: _joined([getattr(block, name) for block in blocks])[-self._most :]
             for name in ("features", "model", "own", "belief")
         }
-        return Lesson(
-            start=self._seen - len(ts), bar_minutes=self._bar_minutes, ts=ts, values=values, block=Block(**parts)
-        )
+        ts, values = (_joined([piece[k] for piece in self._pieces])[-self._most :] for k in (0, 1))
+        return ts, values, Block(**parts)
 
 
 def _joined(parts: list[Array]) -> Array:
@@ -143,6 +158,7 @@ def walk(
     chunks: Iterator[tuple[Array, Array]],
     watch: Watch,
     folder: Path | None = None,
+    whole: tuple[Array, Array, Block] | None = None,
 ) -> Iterator[Piece]:
     """Walk rows chunk by chunk, fitting where the schedule says so; memory is bounded by chunk and `most_rows`.
 
@@ -151,9 +167,10 @@ def walk(
     bar_minutes : length of a bar [minutes]
     chunks : (ts (n,), values (n, WIDTH)) of consecutive rows
     folder : where encoders keep their checkpoints while they learn
+    whole : as for `Recent`; the block must hold a piece before the next is asked for
     """
     pipeline = FeaturePipeline(plans, settings.market, settings.memory)
-    schedule, recent = Schedule(settings.snapshots), Recent(settings.snapshots.most_rows, bar_minutes)
+    schedule, recent = Schedule(settings.snapshots), Recent(settings.snapshots.most_rows, bar_minutes, whole)
     at = 0
     for ts, values in chunks:
         cuts = schedule.cuts(values[:, INDEX["cal.session"]])
@@ -178,15 +195,25 @@ def _fit(
 ) -> Snapshot:
     number = previous.index + 2 if previous else 1
     with watch.step(f"fit {number} on {len(lesson.ts):,} bars") as step:
-        return snapshots.fit(settings, plans, lesson, previous, step, folder)
+        return snapshots.fit(settings, plans, lesson, previous, step, folder, _logger(watch))
+
+
+def _logger(watch: Watch) -> Any:
+    """Gives Lightning loggers that write to the run's tracker, if it keeps a record."""
+    if watch.tracker.mode == "off":
+        return None
+    from mia.tracking.lightning_logger import lightning_logger
+
+    return lambda index: lightning_logger(watch.tracker, f"encoder/fit_{index}")
 
 
 def make(settings: RunSettings, made: Ingested, watch: Watch) -> FeatureTable:
     """Walk all bars in memory."""
     plans = plans_of(settings, made.bars.bar_minutes, made.session_minutes)
     table = FeatureTable(plans=plans, block=Block.empty(len(made.bars), plans))
-    rows = iter([(made.bars.ts, made.bars.values)])
-    for piece in walk(settings, plans, made.bars.bar_minutes, rows, watch):
+    ts, values = made.bars.ts, made.bars.values
+    whole = (ts, values, table.block)
+    for piece in walk(settings, plans, made.bars.bar_minutes, iter([(ts, values)]), watch, whole=whole):
         table.block.put(piece.start, piece.block)
         if piece.learned is not None:
             table.snapshots.append(piece.learned[0])
@@ -233,7 +260,7 @@ def frozen(settings: RunSettings, made: Ingested, table: FeatureTable, row: int,
 
 def catalogue_rows(plans: Plans, present: tuple[str, ...], counted: "Counts") -> list[dict[str, Any]]:
     """One row per feature in the order declared: name, family, unit, range, warm-up, sources, share of bars with it."""
-    fitted = {name for plan in plans.parts for name in plan.fitted_nodes}
+    fitted = plans.market.learned_nodes
     at = {name: column for column, name in enumerate(plans.names)}
     rows = []
     for spec in plans.specs:
@@ -409,7 +436,7 @@ def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
 def asked(settings: RunSettings) -> str:
     """SHA-256 of what decides the features besides the bars."""
     rooms = [settings.features, settings.snapshots, settings.regime, settings.encoder, settings.memory]
-    rooms += [settings.awareness, settings.algo, settings.risk, settings.broker] if settings.awareness.replay else []
+    rooms += [settings.awareness, settings.risk, settings.broker] if settings.awareness.replay else []
     return digest.of_json([[asdict(room) for room in rooms], settings.seed])
 
 

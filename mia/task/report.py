@@ -13,7 +13,7 @@ from mia.evaluation.performance import joined
 from mia.evaluation.report import Importance, Quantiles, ReportContent, figures, write
 from mia.features.shap_weighting import agreement
 from mia.regime.regime_detector import REGIMES
-from mia.task import features, ingest, judging, store, trial
+from mia.task import encoders, features, ingest, judging, store, trial
 from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
 from mia.task.judging import POLICY, Judged, Walks
@@ -84,6 +84,8 @@ def make(
         verdict = _verdict(settings, walks, oos, number)
     summary = _summary(settings, plain, made, table, judged, walks, oos, fills, others, reference, verdict)
     summary |= {"cpu_seconds": round(cpu_seconds, 1), "peak_memory_mb": round(peak_memory_mb)}
+    with watch.step("judge the encoders"):
+        summary["encoders"] = encoders.checks(settings, made, table)
     with watch.step("write the report"):
         content = _content(settings, made, judged, walks, fills, others, reference, verdict, summary)
         write(directory / "report.html", content)
@@ -200,7 +202,7 @@ def _content(
         facts=_facts(settings, made, summary),
         verdict=verdict.sentence,
         tone=TONES[verdict.code],
-        warnings=_warnings(settings, made, judged),
+        warnings=_warnings(settings, made, judged, summary),
         headline=dict(fills),
         headline_fill=settings.broker.headline,
         policy=POLICY,
@@ -243,7 +245,7 @@ def _facts(settings: RunSettings, made: Ingested, summary: Mapping[str, Any]) ->
     }
 
 
-def _warnings(settings: RunSettings, made: Ingested, judged: Sequence[Judged]) -> list[str]:
+def _warnings(settings: RunSettings, made: Ingested, judged: Sequence[Judged], summary: Mapping[str, Any]) -> list[str]:
     found = []
     if made.facts["data"] == "simulated":
         found.append(
@@ -257,9 +259,9 @@ def _warnings(settings: RunSettings, made: Ingested, judged: Sequence[Judged]) -
             "nothing by more than luck."
         )
     found += [f"Fold {f.fold.index + 1}, regime model: {f.state.regime.note}" for f in judged if f.state.regime.note]
-    found += [
-        f"Fold {f.fold.index + 1}, selection: {f.selection.note}" for f in judged if f.selection.origin != "fold"
-    ]
+    found += [f"Fold {f.fold.index + 1}, selection: {f.selection.note}" for f in judged if f.selection.origin != "fold"]
+    if summary["encoders"]:
+        found.append(encoders.sentence(summary["encoders"]))
     agreed = agreement([fold.selection for fold in judged])
     if agreed.warning:
         found.append(agreed.warning)

@@ -8,7 +8,7 @@ from mia.task.settings import RunSettings
 from mia.task.watch import Watch
 
 
-def run(settings: RunSettings, plain: dict[str, Any], directory: Path) -> None:
-    """Import the task's module and call its `main`."""
+def run(settings: RunSettings, plain: dict[str, Any], directory: Path) -> int:
+    """Import the task's module and call its `main`; returns the exit code, 0 unless the task says otherwise."""
     verb = import_module(f"mia.task.{settings.task.name}")
-    verb.main(settings, plain, directory, Watch(settings.quiet))
+    return verb.main(settings, plain, directory, Watch(settings.quiet)) or 0

@@ -56,8 +56,8 @@ def availability(state: FoldState, seen: FoldView) -> Array:
     """
     train, plans = state.fold.train, state.plans
     table = np.isfinite(seen.block.table(plans)[train])
-    fitted = {name for plan in plans.parts for name in plan.fitted_nodes}
-    late = [at for at, name in enumerate(plans.names) if name in fitted or name not in plans.market.names]
+    learned = plans.market.learned_nodes
+    late = [at for at, name in enumerate(plans.names) if name in learned or name not in plans.market.names]
     share = table.mean(axis=0)
     there = table[:, late].any(axis=1)
     if there.any():

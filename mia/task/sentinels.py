@@ -18,7 +18,7 @@ from mia.desk.plans import Plans
 from mia.desk.sentinel import Sentinel
 from mia.desk.tape import from_bars
 from mia.domain.bars import Bars
-from mia.domain.errors import ArtefactMismatch, ConfigurationError, DataError
+from mia.domain.errors import ArtefactMismatch, DataError
 from mia.domain.rng import generator
 from mia.domain.series import SERIES_SETS
 from mia.features.normalisation import Scaler
@@ -30,15 +30,13 @@ from mia.task.settings import RunSettings
 Array = np.ndarray
 
 CLIP = 10.0
-STEPS = ("updates", "frames")
-"""Names of the settings that say how long an algorithm learns."""
 
 
 def train(settings: RunSettings, plans: Plans, bars: Bars, block: Block, index: int) -> Sentinel | None:
     """Train on the rows of a fit; None where they are too few or never move.
 
-    It learns from the static list of features (without the self columns), at a share of the effort, and speaks
-    even where it would abstain: its record is a feature, not a trade.
+    It learns from the static list of features (without the self columns) and speaks even where it would abstain:
+    its record is a feature, not a trade.
     """
     parts = tuple(plan for plan in plans.parts if plan.series.name != "self")
     seen = Plans(parts=parts, specs=plans.specs)
@@ -58,26 +56,15 @@ def train(settings: RunSettings, plans: Plans, bars: Bars, block: Block, index: 
         may_enter=may_enter(block.features, safety, warm_up=settings.risk.warm_up_bars),
         obs=template.batch(scaled, masks, block.belief, names=seen.names),
         belief=block.belief,
-        groups=GroupColumns.of(view.groups, view.members(), sources, template.columns, len(REGIMES)),
+        groups=GroupColumns.of(view.groups, view.members(), sources, template.columns, len(REGIMES), view.neutral),
     )
     seed = int(generator(settings.seed, "sentinel", str(index)).integers(2**31))
     cost = terms(settings.market, settings.broker.model(settings.broker.train))
     try:
-        policy = learner(settings.algo.name)(tape, cost, _shorter(settings), seed, lambda *_: None)
+        policy = learner(settings.awareness.learner.name)(tape, cost, settings.awareness.learner, seed, lambda *_: None)
     except DataError:
         return None
     return _sentinel(settings, plans, view.scalers, template, replace(policy, abstains=False), bars.bar_minutes)
-
-
-def _shorter(settings: RunSettings) -> Any:
-    """The algorithm's settings with a share of its steps."""
-    for name in STEPS:
-        if hasattr(settings.algo, name):
-            steps = max(1, round(getattr(settings.algo, name) * settings.awareness.effort))
-            return replace(settings.algo, **{name: steps})
-    raise ConfigurationError(
-        f"awareness={settings.awareness.name} cannot shorten algo={settings.algo.name}; turn it off"
-    )
 
 
 def _sentinel(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from mia.desk.settings import AwarenessSettings
 from mia.domain.errors import ConfigurationError
 from mia.domain.market import Market
 from mia.task import conf_tree, schema
@@ -22,7 +23,6 @@ ROOMS = {
     "encoder": "mia.encoder.settings:EncoderSettings",
     "options": "mia.features.options.settings:OptionsSettings",
     "news": "mia.features.news.settings:NewsSettings",
-    "awareness": "mia.desk.settings:AwarenessSettings",
     "regime_weights": "mia.desk.regime_weights:RegimeWeightSettings",
     "selection": "mia.features.selection_settings:SelectionSettings",
     "regime": "mia.regime.settings:HmmSettings",
@@ -30,6 +30,7 @@ ROOMS = {
     "risk": "mia.risk.settings:RiskProfile",
     "broker": "mia.broker.settings:BrokerSettings",
     "evaluation": "mia.evaluation.settings:EvaluationSettings",
+    "audit": "mia.evaluation.audit.settings:AuditSettings",
     "tracking": "mia.tracking.settings:TrackingSettings",
 }
 
@@ -71,6 +72,7 @@ class RunSettings:
     risk: Any
     broker: Any
     evaluation: Any
+    audit: Any
     tracking: Any
     task: TaskSettings
     mode: ModeSettings
@@ -99,6 +101,7 @@ def from_composed(plain: Mapping[str, Any]) -> RunSettings:
         market=market,
         source=_variant(plain["source"], "source", "kind", SOURCES),
         algo=_variant(plain["algo"], "algo", "name", ALGORITHMS),
+        awareness=_awareness(plain["awareness"]),
         task=task,
         mode=schema.build(ModeSettings, plain["mode"], "mode"),
         seed=seed,
@@ -117,6 +120,13 @@ def _market(data: Any, task: TaskSettings) -> Market | None:
     if not isinstance(data, Mapping):
         raise ConfigurationError(f"market must be one of conf/market, was {data!r}")
     return schema.build(Market, data, "market")
+
+
+def _awareness(data: Any) -> AwarenessSettings:
+    """The learner within has one of several shapes."""
+    if isinstance(data, Mapping) and data.get("learner") is not None:
+        data = {**data, "learner": _variant(data["learner"], "awareness.learner", "name", ALGORITHMS)}
+    return schema.build(AwarenessSettings, data, "awareness")
 
 
 def _variant(data: Any, group: str, key: str, variants: Mapping[str, str]) -> Any:

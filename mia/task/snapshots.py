@@ -17,6 +17,7 @@ from mia.domain.bars import Bars
 from mia.domain.errors import ArtefactMismatch, DataError
 from mia.domain.rng import generator
 from mia.domain.series import INDEX
+from mia.encoder.rows import EncoderRows
 from mia.encoder.settings import BOOK_SERIES
 from mia.features.drift import DriftReference
 from mia.features.fitted import FittedParameters
@@ -64,7 +65,13 @@ class Lesson:
 
 
 def fit(
-    settings: RunSettings, plans: Plans, lesson: Lesson, previous: Snapshot | None, progress: Any, folder: Path | None
+    settings: RunSettings,
+    plans: Plans,
+    lesson: Lesson,
+    previous: Snapshot | None,
+    progress: Any,
+    folder: Path | None,
+    logger: Any = None,
 ) -> Snapshot:
     """Fit features, scaler, regime model, encoder, memory and drift reference on a lesson.
 
@@ -73,6 +80,7 @@ def fit(
     previous : the last snapshot; states, axes and signs are aligned to it
     progress : called with (done, total, what) while the encoder learns
     folder : where an encoder's checkpoints are kept, None: nowhere
+    logger : gives a Lightning logger for the numbered fit, or None
     """
     index = previous.index + 1 if previous else 0
     plan, rows = plans.market, slice(0, len(lesson.ts))
@@ -94,7 +102,7 @@ def fit(
         fitted=fitted,
         scaler=scaler,
         regime=regime,
-        encoder=_encoder(settings, plans, lesson, view, index, previous, progress, folder),
+        encoder=_encoder(settings, plans, lesson, view, index, previous, progress, folder, logger),
         memory=_memory(settings, plans, view, moments, previous),
         drift=_drift(plans, features, view),
         sentinel=sentinel,
@@ -123,24 +131,15 @@ def _encoder(
     previous: Snapshot | None,
     progress: Any,
     folder: Path | None,
+    logger: Any,
 ) -> Any:
     """Train the encoders the configuration asks for, or None; kinds whose input is absent are left out."""
     if plans.part("model") is None or not settings.encoder.kinds:
         return None
-    from mia.encoder.rows import EncoderRows
     from mia.encoder.training import fit as train
 
     names = computed(plans, settings.encoder.inputs)
-    rows = EncoderRows(
-        inputs=names,
-        view=np.ascontiguousarray(view[:, columns_of(plans.market, names, "encoder")]),
-        present=np.ones(len(view), dtype=bool),
-        depth=np.column_stack([lesson.base(name) for name in BOOK_SERIES]),
-        price=lesson.base("bar.close").copy(),
-        vix=lesson.base("xa.vix").copy(),
-        session=lesson.base("cal.session").astype(np.int64),
-        fit_end=int(lesson.ts[-1]),
-    )
+    rows = encoder_rows(plans, names, view, lesson.values, int(lesson.ts[-1]))
     chosen = settings.encoder
     if not np.isfinite(rows.depth).all(axis=1).any():
         chosen = replace(chosen, kinds=tuple(kind for kind in chosen.kinds if kind != "cnn"))
@@ -149,7 +148,30 @@ def _encoder(
     seed = int(generator(settings.seed, "encoder", str(index)).integers(2**31))
     before = previous.encoder if previous else None
     home = folder / f"fit_{index}" if folder else None
-    return train(rows, chosen, seed, bar_minutes=lesson.bar_minutes, previous=before, progress=progress, folder=home)
+    return train(
+        rows,
+        chosen,
+        seed,
+        bar_minutes=lesson.bar_minutes,
+        previous=before,
+        progress=progress,
+        folder=home,
+        logger=logger(index) if logger else None,
+    )
+
+
+def encoder_rows(plans: Plans, names: tuple[str, ...], view: Array, values: Array, fit_end: int) -> EncoderRows:
+    """What an encoder learns from or is judged on: scaled features, the book, price and volatility index."""
+    return EncoderRows(
+        inputs=names,
+        view=np.ascontiguousarray(view[:, columns_of(plans.market, names, "encoder")]),
+        present=np.ones(len(view), dtype=bool),
+        depth=values[:, [INDEX[name] for name in BOOK_SERIES]],
+        price=values[:, INDEX["bar.close"]].copy(),
+        vix=values[:, INDEX["xa.vix"]].copy(),
+        session=values[:, INDEX["cal.session"]].astype(np.int64),
+        fit_end=fit_end,
+    )
 
 
 def _memory(settings: RunSettings, plans: Plans, view: Array, moments: Any, previous: Snapshot | None) -> Any:
@@ -167,8 +189,8 @@ def _memory(settings: RunSettings, plans: Plans, view: Array, moments: Any, prev
 
 def computed(plans: Plans, names: Any) -> tuple[str, ...]:
     """Those of some features that the plan computes without fitting."""
-    plan = plans.market
-    return tuple(name for name in names if name in plan.names and name not in plan.fitted_nodes)
+    plan, learned = plans.market, plans.market.learned_nodes
+    return tuple(name for name in names if name in plan.names and name not in learned)
 
 
 def _drift(plans: Plans, features: Array, view: Array) -> Any:
@@ -200,7 +222,8 @@ def parts(snapshot: Snapshot) -> dict[str, Any]:
         if thing is not None:
             found[name] = json.loads(thing.to_json())
     if snapshot.encoder is not None:
-        files = snapshot.encoder.to_files()
+        # Seconds differ from run to run; a bundle of the same seed must not.
+        files = replace(snapshot.encoder, card={**snapshot.encoder.card, "cpu_s": None}).to_files()
         found["encoder"] = {name: base64.b64encode(content).decode() for name, content in files.items()}
     if snapshot.sentinel is not None:
         found["sentinel"] = sentinels.to_json(snapshot.sentinel)

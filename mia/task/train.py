@@ -73,7 +73,12 @@ def lesson(settings: RunSettings, made: Ingested, state: FoldState, seen: FoldVi
         obs=obs,
         belief=belief,
         groups=GroupColumns.of(
-            state.view.groups, state.view.members(), SOURCES, template.columns, len(template.regimes)
+            state.view.groups,
+            state.view.members(),
+            SOURCES,
+            template.columns,
+            len(template.regimes),
+            state.view.neutral,
         ),
     )
     return Lesson(state=state, selection=selection, template=template, tape=tape)

@@ -10,7 +10,7 @@ from mia.domain import digest
 from mia.evaluation.ledger import TrialLedger
 from mia.task.settings import RunSettings
 
-NOT_THE_EXPERIMENT = ("outputs", "quiet", "tracking", "task", "mode")
+NOT_THE_EXPERIMENT = ("outputs", "quiet", "tracking", "audit", "task", "mode")
 """Top-level keys that change where results go or how they are shown, not what they are."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-ROOMS = ("source", "features", "regime", "select", "train", "evaluate")
+ROOMS = ("source", "features", "regime", "encoder", "select", "train", "evaluate")
 """Every key begins with the room it comes from, the name used by mia/, conf/, outputs/ and the stages."""
 
 FAILURES = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mia.features.kernel import walk
+from mia.features.kernel import BLOCK, walk
 from mia.features.operators.table import operators
 
 ENVIRONMENT = {
@@ -29,24 +29,15 @@ def run_operator(name, *series, fitted=None, **given):
     state = np.zeros(8 + (operator.state(scalars, len(series)) if operator.state else 0))
     state[:4] = state[-4:] = np.nan
     inputs = np.concatenate([[10**6], np.arange(len(series))])
-    answer = np.empty((rows, 1))
-    walk(
-        np.array([operator.opcode]),
-        np.array([1]),
-        inputs,
-        np.array([4]),
-        np.array([2]),
-        params,
-        table,
-        state,
-        np.zeros(len(series) + 1),
-        np.array([0]),
-        np.array([1.0]),
-        answer,
-    )
+    width, answer = len(series), np.empty(rows)
+    sizes = np.array([rows, width, 1, 1, width + 1])
+    starts = np.array([operator.opcode, 1, 4, 2, 0])  # opcode, first input, state and parameter; column's node
+    numbers = np.concatenate([[1.0], params])
+    scratch = np.zeros(BLOCK * (width + 1))
+    walk(sizes, np.concatenate([starts, inputs]), numbers, table.reshape(-1), state, scratch, answer)
     assert np.isnan(state[:4]).all()
     assert np.isnan(state[-4:]).all()
-    return answer[:, 0]
+    return answer
 
 
 def sessions_of(rows, length):

@@ -12,7 +12,7 @@ OVERRIDES = (
     "features=full350",
     "source.sessions=10",
     "snapshots.first_sessions=3",
-    "awareness.effort=0.02",
+    "awareness.learner.updates=100",
     "memory.min_contexts=20",
     "memory.min_distances=20",
 )

@@ -18,6 +18,8 @@ def table_of(path):
         [
             "+market=MNQ",
             "features=bars_only",
+            "snapshots.first_sessions=3",
+            "snapshots.growth=3",
             "source=files",
             f"source.path={path}",
             "source.label=open",
@@ -26,7 +28,8 @@ def table_of(path):
     )
     watch = Watch(quiet=True)
     made = ingest.make(settings, watch)
-    return made.bars, features.make(settings, made, watch).values
+    table = features.make(settings, made, watch)
+    return made.bars, table.block.table(table.plans)
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,8 @@ def kind_of(name: str, fold: Fold) -> float:
 def usable_members(node: Node, fold: Fold) -> tuple[Array, Array]:
     """Training rows with at least half of the usable members, (n, F), and which members are usable, (F,)."""
     members = fold.inputs(node)[fold.train]
-    used = np.array([name not in fold.plan.fitted_nodes for name in node.inputs])
+    learned = fold.plan.learned_nodes
+    used = np.array([name not in learned for name in node.inputs])
     if len(members):
         used &= np.isfinite(members).mean(axis=0) >= MIN_SHARE
     enough = np.isfinite(members[:, used]).sum(axis=1) * 2 >= max(used.sum(), 1)

@@ -34,14 +34,14 @@ class Fold:
 
     @classmethod
     def cut(cls, plan: Plan, values: Array, features: Array, rows: Rows) -> "Fold":
-        """Copy everything up to the last of `rows` (slice, (T,) bool or row numbers) and forget the rest."""
+        """Keep everything up to the last of `rows` (slice, (T,) bool or row numbers) and forget the rest."""
         mask = np.zeros(len(values), dtype=bool)
         mask[rows] = True
         stop = int(np.flatnonzero(mask)[-1]) + 1 if mask.any() else 0
         return cls(
             plan=plan,
-            values=np.array(values[:stop], dtype=np.float64),
-            features=np.array(features[:stop], dtype=np.float64),
+            values=np.asarray(values[:stop], dtype=np.float64),
+            features=np.asarray(features[:stop], dtype=np.float64),
             train=mask[:stop],
         )
 

@@ -4,14 +4,8 @@ import math
 
 import numpy as np
 
-from mia.features.operators.registry import Operator, Param, window_of
-from mia.features.operators.window import (
-    inner,
-    ring_clear,
-    ring_mean,
-    ring_push,
-    ring_squares,
-)
+from mia.features.operators.registry import Operator, Param, laps_of, window_of
+from mia.features.operators.window import inner, lap_clear, lap_push, ring_clear, ring_push, window_moments
 
 
 @inner
@@ -60,17 +54,13 @@ def ratio_step(v, x, i, s, o, p, q):
     """Sum of a over n bars by sum of b over n bars, optionally its log; NaN if the divisor is 0."""
     n, take_log = int(p[q]), p[q + 1]
     a, b = v[x[i]], v[x[i + 1]]
-    second = o + n + 2
+    second = o + n + 3
     if a != a or b != b:
-        ring_clear(s, o)
-        ring_clear(s, second)
+        lap_clear(s, o)
+        lap_clear(s, second)
         return np.nan
-    ring_push(s, o, n, a)
-    ring_push(s, second, n, b)
-    if s[o] < n:
-        return np.nan
-    above, below = ring_mean(s, o, n), ring_mean(s, second, n)
-    if below == 0.0:
+    above, below = lap_push(s, o, n, a), lap_push(s, second, n, b)
+    if s[o] < n or below == 0.0:
         return np.nan
     value = above / below
     if take_log == 0.0:
@@ -111,10 +101,9 @@ def roll_sum_step(v, x, i, s, o, p, q):
     n = int(p[q])
     value = v[x[i]]
     if value != value:
-        ring_clear(s, o)
+        lap_clear(s, o)
         return np.nan
-    ring_push(s, o, n, value)
-    return ring_mean(s, o, n) * n if s[o] == n else np.nan
+    return lap_push(s, o, n, value)
 
 
 @inner
@@ -128,9 +117,9 @@ def zscore_step(v, x, i, s, o, p, q):
     ring_push(s, o, n, value)
     if s[o] < n:
         return np.nan
-    mean = ring_mean(s, o, n)
-    deviation = math.sqrt(ring_squares(s, o, n, mean) / (n - 1))
-    return (value - mean) / deviation if deviation > 0.0 else 0.0
+    total, squares = window_moments(s, o + 2, n, value)
+    deviation = math.sqrt(max(0.0, squares - total * total / n) / (n - 1))
+    return -total / n / deviation if deviation > 0.0 else 0.0
 
 
 @inner
@@ -199,13 +188,13 @@ OPERATORS = (
         step=ratio_step,
         inputs=2,
         params=(Param(name="n", default=1), Param(name="log", default=0)),
-        state=window_of("n", copies=2),
+        state=laps_of(copies=2),
     ),
     Operator(name="sign", opcode=4, step=sign_step),
     Operator(name="log", opcode=5, step=log_step),
     Operator(name="diff", opcode=6, step=diff_step, params=(N,), state=window_of("n")),
     Operator(name="log_return", opcode=7, step=log_return_step, params=(N,), state=window_of("n")),
-    Operator(name="roll_sum", opcode=8, step=roll_sum_step, params=(N,), state=window_of("n")),
+    Operator(name="roll_sum", opcode=8, step=roll_sum_step, params=(N,), state=laps_of()),
     Operator(name="rel_distance", opcode=9, step=rel_distance_step, inputs=3),
     Operator(name="zscore", opcode=10, step=zscore_step, params=(N,), state=window_of("n")),
     Operator(name="pct_rank", opcode=11, step=pct_rank_step, params=(N,), state=window_of("n")),

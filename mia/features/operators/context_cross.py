@@ -8,20 +8,16 @@ import math
 
 import numpy as np
 
-from mia.features.operators.context_plain import correlation, ring_correlation
-from mia.features.operators.registry import Operator, Param, window_of
-from mia.features.operators.window import inner, ring_clear, ring_get, ring_mean, ring_push, ring_squares
+from mia.features.operators.context_plain import PAIR_LAPS, correlation, pair_clear, pair_push
+from mia.features.operators.registry import Operator, Param, laps_of
+from mia.features.operators.window import inner, lap_clear, lap_push, ring_clear, strip_push
 
 Z_CLIP = 5.0
 
 
 @inner
-def _slope(s, y, z, n):
-    """Least-squares slope of the full ring y on the full ring z; NaN if z does not vary."""
-    mean_y, mean_z, cross = ring_mean(s, y, n), ring_mean(s, z, n), 0.0
-    for k in range(n):
-        cross += (s[y + 2 + k] - mean_y) * (s[z + 2 + k] - mean_z)
-    along = ring_squares(s, z, n, mean_z)
+def _slope(along, cross):
+    """Cross products over squares; NaN if nothing varies."""
     return cross / along if along > 0.0 else np.nan
 
 
@@ -30,20 +26,21 @@ def lead_residual_step(v, x, i, s, o, p, q):
     """Return the leader's log return in this bar minus beta x the own one: what has not been followed yet.
 
     beta: slope over the n common returns before this bar, kept while the leader's market is closed.
-    Inputs: leader's price, own price. State [has previous, leader's, own, two rings]. Source: Hasbrouck (2003).
+    Inputs: leader's price, own price. State [has previous, leader's, own, has beta, beta, laps].
+    Source: Hasbrouck (2003).
     """
-    n, leader, own = int(p[q]), v[x[i]], v[x[i + 1]]
-    first, second = o + 3, o + 3 + int(p[q]) + 2
+    leader, own = v[x[i]], v[x[i + 1]]
     if not (leader > 0.0 and own > 0.0):
         s[o] = 0.0
         return np.nan
     answer = np.nan
     if s[o] > 0.0:
         there, here = math.log(leader / s[o + 1]), math.log(own / s[o + 2])
-        if s[first] == n:
-            answer = there - _slope(s, first, second, n) * here
-        ring_push(s, first, n, there)
-        ring_push(s, second, n, here)
+        if s[o + 3] > 0.0:
+            answer = there - s[o + 4] * here
+        along, _, cross = pair_push(s, o + 5, int(p[q]), here, there)
+        beta = _slope(along, cross)
+        s[o + 3], s[o + 4] = 1.0 if beta == beta else 0.0, beta
     s[o], s[o + 1], s[o + 2] = 1.0, leader, own
     return answer
 
@@ -54,7 +51,7 @@ LEAD_RESIDUAL = Operator(
     step=lead_residual_step,
     inputs=2,
     params=(Param(name="n"),),
-    state=window_of("n", extra=3, copies=2),
+    state=laps_of("n", extra=5, copies=PAIR_LAPS),
 )
 
 
@@ -64,36 +61,36 @@ def pair_spread_step(v, x, i, s, o, p, q):
 
     One beta for all n bars: the slope of own on partner's returns over the n bars before this one. A beta that
     changed inside the window would move the spread by its change times the logarithm of a price.
-    Inputs: own price, partner's price. Source: Gatev, Goetzmann, Rouwenhorst (2006).
+    Inputs: own price, partner's price. State [has beta, beta, has previous, own log, partner's, two strips, laps].
+    Source: Gatev, Goetzmann, Rouwenhorst (2006).
     """
     n, own, partner = int(p[q]), v[x[i]], v[x[i + 1]]
-    size, second = n + 2, o + n + 4
+    first, second, laps = o + 5, o + 7 + 2 * n, o + 9 + 4 * n
     if not (own > 0.0 and partner > 0.0):
-        ring_clear(s, o)
+        s[o] = s[o + 2] = 0.0
+        ring_clear(s, first)
         ring_clear(s, second)
+        pair_clear(s, laps, n)
         return np.nan
-    ring_push(s, o, size, math.log(own))
-    ring_push(s, second, size, math.log(partner))
-    if s[o] < size:
+    here, there, known, beta = math.log(own), math.log(partner), s[o] > 0.0, s[o + 1]
+    a, b = strip_push(s, first, n, here), strip_push(s, second, n, there)
+    if s[o + 2] > 0.0:
+        along, _, cross = pair_push(s, laps, n, there - s[o + 4], here - s[o + 3])
+        following = _slope(along, cross)
+        s[o], s[o + 1] = 1.0 if following == following else 0.0, following
+    s[o + 2], s[o + 3], s[o + 4] = 1.0, here, there
+    if not known:
         return np.nan
-    # Sums of returns telescope: their means are differences of the ends.
-    mean_y = (ring_get(s, o, size, 1) - ring_get(s, o, size, n + 1)) / n
-    mean_z = (ring_get(s, second, size, 1) - ring_get(s, second, size, n + 1)) / n
-    cross, along = 0.0, 0.0
-    for age in range(1, n + 1):
-        move = ring_get(s, second, size, age) - ring_get(s, second, size, age + 1) - mean_z
-        cross += (ring_get(s, o, size, age) - ring_get(s, o, size, age + 1) - mean_y) * move
-        along += move * move
-    if not along > 0.0:
-        return np.nan
-    beta, now, there = cross / along, ring_get(s, o, size, 0), ring_get(s, second, size, 0)
-    total, squares = 0.0, 0.0  # of the spread relative to now, small numbers whose squares cancel nothing
-    for age in range(n):
-        distance = (ring_get(s, o, size, age) - now) - beta * (ring_get(s, second, size, age) - there)
-        total += distance
-        squares += distance * distance
-    mean = total / n
-    variance = (squares - n * mean * mean) / (n - 1)
+    t0 = t1 = q0 = q1 = 0.0  # of the spread relative to now: small numbers whose squares cancel little
+    for k in range(0, n - 1, 2):
+        d0 = (s[a + k] - here) - beta * (s[b + k] - there)
+        d1 = (s[a + k + 1] - here) - beta * (s[b + k + 1] - there)
+        t0 += d0
+        t1 += d1
+        q0 += d0 * d0
+        q1 += d1 * d1
+    mean = (t0 + t1) / n  # an odd n leaves out the newest, whose distance is 0
+    variance = (q0 + q1 - n * mean * mean) / (n - 1)
     if not variance > 1e-24:
         return 0.0
     return min(Z_CLIP, max(-Z_CLIP, -mean / math.sqrt(variance)))
@@ -105,30 +102,13 @@ PAIR_SPREAD = Operator(
     step=pair_spread_step,
     inputs=2,
     params=(Param(name="n"),),
-    state=window_of("n", extra=4, copies=2),
+    state=lambda params, _inputs: 9 + 4 * int(params["n"]) + PAIR_LAPS * (int(params["n"]) + 3),
 )
 
-
-@inner
-def _unroll(s, ring, size, target):
-    """Copy a full ring to s[target:], oldest first, less one of its values."""
-    base = s[ring + 2]
-    for k in range(size):
-        s[target + k] = ring_get(s, ring, size, size - 1 - k) - base
-
-
-@inner
-def _shifted_correlation(s, a, b, n):
-    """Correlation of s[a : a + n] and s[b : b + n], numbers near 0."""
-    sa = sb = saa = sbb = sab = 0.0
-    for k in range(n):
-        x, y = s[a + k], s[b + k]
-        sa += x
-        sb += y
-        saa += x * x
-        sbb += y * y
-        sab += x * y
-    return correlation(n, sa, sb, saa, sbb, sab)
+# lead_lag_ratio keeps the sums over n of both returns and their squares, then for every lag what these four sums
+# and the two returns were that many bars before, then one sum of products for every lag and direction.
+_SUMS = 4
+_PAST = 6
 
 
 @inner
@@ -138,25 +118,34 @@ def lead_lag_ratio_step(v, x, i, s, o, p, q):
     Positive: the partner leads. Inputs: partner's return, own return. Source: Huth, Abergel (2014).
     """
     n, lags = int(p[q]), int(p[q + 1])
-    size, second = n + lags, o + n + lags + 2
+    size = n + 3
+    past = o + 1 + _SUMS * size
+    laps = past + _PAST * lags
     partner, own = v[x[i]], v[x[i + 1]]
     if partner != partner or own != own:
-        ring_clear(s, o)
-        ring_clear(s, second)
+        s[o] = 0.0
+        for k in range(_SUMS):
+            lap_clear(s, o + 1 + k * size)
+        for k in range(2 * lags):
+            lap_clear(s, laps + k * size)
         return np.nan
-    ring_push(s, o, size, partner)
-    ring_push(s, second, size, own)
-    if s[o] < size:
-        return np.nan
-    there = second + size + 2
-    here = there + size
-    _unroll(s, o, size, there)
-    _unroll(s, second, size, here)
+    sp, so = lap_push(s, o + 1, n, partner), lap_push(s, o + 1 + size, n, own)
+    pp, oo = lap_push(s, o + 1 + 2 * size, n, partner * partner), lap_push(s, o + 1 + 3 * size, n, own * own)
     leads, follows = 0.0, 0.0
-    for back in range(lags):  # windows of n that end 1 to `lags` bars before this one begin at `back`
-        leads += _shifted_correlation(s, here + lags, there + back, n) ** 2
-        follows += _shifted_correlation(s, there + lags, here + back, n) ** 2
-    return math.log(leads / follows) if leads > 0.0 and follows > 0.0 else np.nan
+    for lag in range(1, min(lags, int(s[o])) + 1):
+        at, lap = past + _PAST * (lag - 1), laps + 2 * (lag - 1) * size
+        with_earlier, with_later = lap_push(s, lap, n, own * s[at + 4]), lap_push(s, lap + size, n, partner * s[at + 5])
+        before_p, before_o = s[at + 2] - s[at] * s[at] / n, s[at + 3] - s[at + 1] * s[at + 1] / n
+        leads += correlation(oo - so * so / n, before_p, with_earlier - so * s[at] / n) ** 2
+        follows += correlation(pp - sp * sp / n, before_o, with_later - sp * s[at + 1] / n) ** 2
+    full = s[o] >= n + lags - 1
+    s[o] = min(s[o] + 1.0, n + lags - 1.0)
+    for lag in range(lags - 1, 0, -1):
+        for k in range(_PAST):
+            s[past + _PAST * lag + k] = s[past + _PAST * (lag - 1) + k]
+    s[past], s[past + 1], s[past + 2] = sp, so, pp
+    s[past + 3], s[past + 4], s[past + 5] = oo, partner, own
+    return math.log(leads / follows) if full and leads > 0.0 and follows > 0.0 else np.nan
 
 
 LEAD_LAG_RATIO = Operator(
@@ -165,28 +154,27 @@ LEAD_LAG_RATIO = Operator(
     step=lead_lag_ratio_step,
     inputs=2,
     params=(Param(name="n"), Param(name="lags", default=3)),
-    state=lambda params, _inputs: 4 * (int(params["n"]) + int(params["lags"]) + 1),
+    state=lambda params, _inputs: (
+        1 + _PAST * int(params["lags"]) + (_SUMS + 2 * int(params["lags"])) * (int(params["n"]) + 3)
+    ),
 )
 
 
 @inner
 def alive_corr_step(v, x, i, s, o, p, q):
-    """Correlation over n bars; NaN if more than `dead_max` of the first input are exactly 0 (a stale index)."""
+    """Correlation over n bars; NaN if more than `dead_max` of the first input are exactly 0 (a stale index).
+
+    State: laps of the pair, then of the zeros.
+    """
     n, a, b = int(p[q]), v[x[i]], v[x[i + 1]]
-    second = o + int(p[q]) + 2
+    zeros = o + PAIR_LAPS * (n + 3)
     if a != a or b != b:
-        ring_clear(s, o)
-        ring_clear(s, second)
+        pair_clear(s, o, n)
+        lap_clear(s, zeros)
         return np.nan
-    ring_push(s, o, n, a)
-    ring_push(s, second, n, b)
-    if s[o] < n:
-        return np.nan
-    dead = 0
-    for k in range(n):
-        if s[o + 2 + k] == 0.0:
-            dead += 1
-    return np.nan if dead > p[q + 1] * n else ring_correlation(s, o, second, n)
+    aa, bb, ab = pair_push(s, o, n, a, b)
+    dead = lap_push(s, zeros, n, 1.0 if a == 0.0 else 0.0)
+    return correlation(aa, bb, ab) if dead <= p[q + 1] * n else np.nan
 
 
 ALIVE_CORR = Operator(
@@ -195,7 +183,7 @@ ALIVE_CORR = Operator(
     step=alive_corr_step,
     inputs=2,
     params=(Param(name="n"), Param(name="dead_max", default=0.5)),
-    state=window_of("n", copies=2),
+    state=laps_of("n", copies=PAIR_LAPS + 1),
 )
 
 # absorption_ratio keeps [next row, then per member: bars without a gap, sum, largest square sum since the sums were
@@ -237,7 +225,7 @@ def _first_share(s, a, b, m):
         weight *= 0.5
         step = weight * math.log(after)
         logarithm += step
-        if step > -1e-13:
+        if step > -1e-11:
             break
         trace = after
         a, b = b, a

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
-from mia.features.operators.registry import Operator, Param, window_of
-from mia.features.operators.window import inner, ring_clear, ring_mean, ring_push
+from mia.features.operators.registry import Operator, Param, laps_of, window_of
+from mia.features.operators.window import inner, lap_clear, lap_push, ring_clear, ring_mean, ring_push
 
 UNBOUNDED = 1e300
+PAIR_LAPS = 5
 
 
 @inner
@@ -119,47 +120,48 @@ SHORTFALL = Operator(name="shortfall", opcode=205, step=shortfall_step, params=(
 
 
 @inner
-def correlation(count, a, b, aa, bb, ab):
-    """Correlation from sums over `count` pairs of numbers near 0; 0 if one does not vary."""
-    size = (aa - a * a / count) * (bb - b * b / count)
-    return max(-1.0, min(1.0, (ab - a * b / count) / math.sqrt(size))) if size > 0.0 else 0.0
+def pair_push(s, o, n, a, b):
+    """Take one more pair; returns squares and products around the means of the last n, NaN while filling.
+
+    For numbers whose mean is not far beyond their deviation, such as returns. State: five laps, `PAIR_LAPS`.
+    """
+    size = n + 3
+    sa, sb = lap_push(s, o, n, a), lap_push(s, o + size, n, b)
+    aa, bb = lap_push(s, o + 2 * size, n, a * a), lap_push(s, o + 3 * size, n, b * b)
+    return aa - sa * sa / n, bb - sb * sb / n, lap_push(s, o + 4 * size, n, a * b) - sa * sb / n
 
 
 @inner
-def ring_correlation(s, a, b, n):
-    """Correlation of two full rings that were pushed together; 0 if one does not vary.
+def pair_clear(s, o, n):
+    """Forget all pairs."""
+    for k in range(PAIR_LAPS):
+        lap_clear(s, o + k * (n + 3))
 
-    One pass, relative to one of the values: a constant gives exact zeros, and nothing large cancels.
-    """
-    left, right = s[a + 2], s[b + 2]
-    sa = sb = saa = sbb = sab = 0.0
-    for k in range(n):
-        x, y = s[a + 2 + k] - left, s[b + 2 + k] - right
-        sa += x
-        sb += y
-        saa += x * x
-        sbb += y * y
-        sab += x * y
-    return correlation(n, sa, sb, saa, sbb, sab)
+
+@inner
+def correlation(aa, bb, ab):
+    """Correlation from squares and products around the means; 0 if one does not vary, NaN if one is NaN."""
+    size = aa * bb
+    if size != size:
+        return np.nan
+    return max(-1.0, min(1.0, ab / math.sqrt(size))) if aa > 0.0 and bb > 0.0 else 0.0
 
 
 @inner
 def paired_corr_step(v, x, i, s, o, p, q):
     """Correlation of the last n pairs of which both are there, however far apart; NaN `max_gap` bars after the last.
 
-    State [bars since the last pair, two rings].
+    State [bars since the last pair, correlation + 2 (0: none), laps].
     """
-    n, a, b = int(p[q]), v[x[i]], v[x[i + 1]]
-    first, second = o + 1, o + 1 + int(p[q]) + 2
+    a, b = v[x[i]], v[x[i + 1]]
     if a == a and b == b:
         s[o] = 0.0
-        ring_push(s, first, n, a)
-        ring_push(s, second, n, b)
+        aa, bb, ab = pair_push(s, o + 2, int(p[q]), a, b)
+        now = correlation(aa, bb, ab)
+        s[o + 1] = now + 2.0 if now == now else 0.0
     else:
         s[o] += 1.0
-    if s[first] < n or s[o] >= p[q + 1]:
-        return np.nan
-    return ring_correlation(s, first, second, n)
+    return s[o + 1] - 2.0 if s[o + 1] > 0.0 and s[o] < p[q + 1] else np.nan
 
 
 PAIRED_CORR = Operator(
@@ -168,5 +170,5 @@ PAIRED_CORR = Operator(
     step=paired_corr_step,
     inputs=2,
     params=(Param(name="n"), Param(name="max_gap", default=120)),
-    state=window_of("n", extra=1, copies=2),
+    state=laps_of("n", extra=2, copies=PAIR_LAPS),
 )

@@ -13,8 +13,8 @@ from mia.features.operators.flow_history import (
     log_bin,
     log_value,
 )
-from mia.features.operators.registry import Operator, Param, window_of
-from mia.features.operators.window import inner, ring_clear, ring_get, ring_push
+from mia.features.operators.registry import Operator, Param, laps_of
+from mia.features.operators.window import inner, lap_clear, lap_push
 
 OFI_BINS = 256  # on a logarithmic grid 1e-3..1e3 a bin is 5.5 % wide, interpolated inside
 OFI_LOW, OFI_HIGH = 1e-3, 1e3
@@ -28,17 +28,12 @@ def imbalance_step(v, x, i, s, o, p, q):
     n = int(p[q])
     a, b = v[x[i]], v[x[i + 1]]
     if np.isnan(a) or np.isnan(b):
-        ring_clear(s, o)
-        ring_clear(s, o + n + 2)
+        lap_clear(s, o)
+        lap_clear(s, o + n + 3)
         return np.nan
-    ring_push(s, o, n, a)
-    ring_push(s, o + n + 2, n, b)
+    total_a, total_b = lap_push(s, o, n, a), lap_push(s, o + n + 3, n, b)
     if s[o] < n:
         return np.nan
-    total_a, total_b = 0.0, 0.0
-    for age in range(n):
-        total_a += ring_get(s, o, n, age)
-        total_b += ring_get(s, o + n + 2, n, age)
     total = total_a + total_b
     return (total_a - total_b) / total if total != 0.0 else 0.0
 
@@ -49,7 +44,7 @@ IMBALANCE = Operator(
     step=imbalance_step,
     inputs=2,
     params=(Param(name="sum_n", default=1),),
-    state=window_of("sum_n", copies=2),
+    state=laps_of("sum_n", copies=2),
 )
 
 
@@ -107,7 +102,7 @@ def ofi_norm_step(v, x, i, s, o, p, q):
     """
     levels, n, sessions, fallback = (int(p[q]) - 2) // 2, int(p[q + 1]), int(p[q + 2]), p[q + 3]
     session = v[x[i + 2 * levels]]
-    sizes, past = o + n + 2, o + 2 * (n + 2)
+    sizes, past = o + n + 3, o + 2 * (n + 3)
     flow, size, weight = 0.0, 0.0, 1.0
     for k in range(levels):
         flow += weight * v[x[i + k]]
@@ -117,18 +112,11 @@ def ofi_norm_step(v, x, i, s, o, p, q):
         position = counts_quantile(s, past + HEAD, OFI_BINS, s[past + 3], 0.95)
         s[past + 4] = log_value(position, OFI_LOW, OFI_HIGH, OFI_BINS)
     if np.isnan(flow) or np.isnan(size) or np.isnan(session):
-        ring_clear(s, o)
-        ring_clear(s, sizes)
+        lap_clear(s, o)
+        lap_clear(s, sizes)
         return v[x[i + 2 * levels + 1]] if p[q + 4] == 1.0 else np.nan
-    ring_push(s, o, n, flow)
-    ring_push(s, sizes, n, size)
-    if s[o] < n:
-        return np.nan
-    flow, size = 0.0, 0.0
-    for age in range(n):
-        flow += ring_get(s, o, n, age)
-        size += ring_get(s, sizes, n, age)
-    if size <= 0.0:
+    flow, size = lap_push(s, o, n, flow), lap_push(s, sizes, n, size)
+    if s[o] < n or size <= 0.0:
         return np.nan
     argument = flow / (size / n)
     scale = squash_scale(s, past, fallback) / ATANH_90
@@ -148,7 +136,7 @@ OFI_NORM = Operator(
         Param(name="fallback", default=3.0),
         Param(name="substitute", default=0),
     ),
-    state=lambda p, _: 2 * (int(p["n"]) + 2) + history_size(p["sessions"], OFI_BINS),
+    state=lambda p, _: 2 * (int(p["n"]) + 3) + history_size(p["sessions"], OFI_BINS),
 )
 
 
@@ -265,30 +253,23 @@ def spoofing_step(v, x, i, s, o, p, q):
     Source: Lee, Eom, Park (2013) for the pattern; the combination is this project's.
     """
     n = int(p[q])
-    past = o + 6 * (n + 2)
+    past = o + 6 * (n + 3)
     session = v[x[i + 6]]
     bad = np.isnan(session)
     for k in range(6):
         bad = bad or np.isnan(v[x[i + k]])
     if bad:
         for k in range(6):
-            ring_clear(s, o + k * (n + 2))
+            lap_clear(s, o + k * (n + 3))
         return np.nan
     if history_roll(s, past, 1, SPOOF_BINS, session):
         position = counts_quantile(s, past + HEAD, SPOOF_BINS, s[past + 3], 0.5)
         s[past + 4] = log_value(position, SPOOF_LOW, SPOOF_HIGH, SPOOF_BINS)
-    for k in range(6):
-        ring_push(s, o + k * (n + 2), n, v[x[i + k]])
+    add_bid, add_ask = lap_push(s, o, n, v[x[i]]), lap_push(s, o + (n + 3), n, v[x[i + 1]])
+    gone_bid, gone_ask = lap_push(s, o + 2 * (n + 3), n, v[x[i + 2]]), lap_push(s, o + 3 * (n + 3), n, v[x[i + 3]])
+    bought, sold = lap_push(s, o + 4 * (n + 3), n, v[x[i + 4]]), lap_push(s, o + 5 * (n + 3), n, v[x[i + 5]])
     if s[o] < n:
         return np.nan
-    add_bid, add_ask, gone_bid, gone_ask, bought, sold = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for age in range(n):
-        add_bid += ring_get(s, o, n, age)
-        add_ask += ring_get(s, o + (n + 2), n, age)
-        gone_bid += ring_get(s, o + 2 * (n + 2), n, age)
-        gone_ask += ring_get(s, o + 3 * (n + 2), n, age)
-        bought += ring_get(s, o + 4 * (n + 2), n, age)
-        sold += ring_get(s, o + 5 * (n + 2), n, age)
     typical = s[past + 4]
     bid = spoof_side(gone_bid, add_bid, sold, bought + sold, typical)
     ask = spoof_side(gone_ask, add_ask, bought, bought + sold, typical)
@@ -305,5 +286,5 @@ SPOOFING = Operator(
     step=spoofing_step,
     inputs=7,
     params=(Param(name="n", default=5),),
-    state=lambda p, _: 6 * (int(p["n"]) + 2) + history_size(1, SPOOF_BINS),
+    state=lambda p, _: 6 * (int(p["n"]) + 3) + history_size(1, SPOOF_BINS),
 )

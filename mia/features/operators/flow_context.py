@@ -121,6 +121,50 @@ def member_view(value, kind, center, scale):
     return min(max(value, -MEMBER_CLIP), MEMBER_CLIP)
 
 
+# p[q:] holds [members, component, offset], then kind, centre, scale and weight of every member. Views of the members
+# and whether enough of them are there stand one behind the other: in the node's state, or, where nodes share them
+# (`mia.features.sharing`), in spare columns of the row, whose place is the last input.
+PCA_HEAD, MEMBER_NUMBERS = 3, 4
+PCA_FIRST, PCA_OTHERS = 146, 147  # opcodes of nodes that share
+
+
+@inner
+def see_members(v, x, i, p, q, to, at):
+    """Write the views at to[at:], 0 for members left out, and behind them 1 if half of the others are there."""
+    count, block = int(p[q]), q + PCA_HEAD
+    present, used = 0, 0
+    for k in range(count):
+        member = block + MEMBER_NUMBERS * k
+        view = 0.0
+        if p[member + 3] != 0.0:
+            value = v[x[i + k]]
+            used += 1
+            if not np.isnan(value):
+                present += 1
+                view = member_view(value, p[member], p[member + 1], p[member + 2])
+        to[at + k] = view
+    to[at + count] = 1.0 if 2 * present >= used else 0.0
+
+
+@inner
+def score_of(views, at, p, q):
+    """Weighted sum of the views at views[at:] less the offset, clipped."""
+    count, block = int(p[q]), q + PCA_HEAD + 3
+    if views[at + count] != 1.0:
+        return np.nan
+    t0, t1, t2, t3 = -p[q + 2], 0.0, 0.0, 0.0
+    whole = count - count % 4
+    for k in range(0, whole, 4):
+        weight = block + MEMBER_NUMBERS * k
+        t0 += p[weight] * views[at + k]
+        t1 += p[weight + MEMBER_NUMBERS] * views[at + k + 1]
+        t2 += p[weight + 2 * MEMBER_NUMBERS] * views[at + k + 2]
+        t3 += p[weight + 3 * MEMBER_NUMBERS] * views[at + k + 3]
+    for k in range(whole, count):
+        t0 += p[block + MEMBER_NUMBERS * k] * views[at + k]
+    return min(max((t0 + t1) + (t2 + t3), -SCORE_CLIP), SCORE_CLIP)
+
+
 @inner
 def pca_score_step(v, x, i, s, o, p, q):
     """Score on one whitened principal component [sd], clipped to +-6; NaN without half of the members.
@@ -128,22 +172,24 @@ def pca_score_step(v, x, i, s, o, p, q):
     Fitted block: offset, then for each member kind, centre, scale, weight (0 for members left out).
     Source: Jolliffe (2002).
     """
-    count, block = int(p[q]), q + 3
-    present, used, score = 0, 0, -p[q + 2]
-    if np.isnan(score):
+    if np.isnan(p[q + 2]):
         return np.nan
-    for k in range(count):
-        at = block + 4 * k
-        if p[at + 3] == 0.0:
-            continue
-        value = v[x[i + k]]
-        used += 1
-        if not np.isnan(value):
-            present += 1
-        score += p[at + 3] * member_view(value, p[at], p[at + 1], p[at + 2])
-    if 2 * present < used:
-        return np.nan
-    return min(max(score, -SCORE_CLIP), SCORE_CLIP)
+    see_members(v, x, i, p, q, s, o)
+    return score_of(s, o, p, q)
+
+
+@inner
+def pca_first_step(v, x, i, s, o, p, q):
+    """The first of nodes that share the views of their members."""
+    at = x[i + int(p[q])]
+    see_members(v, x, i, p, q, v, at)
+    return score_of(v, at, p, q)
+
+
+@inner
+def pca_others_step(v, x, i, s, o, p, q):
+    """One that reads them."""
+    return score_of(v, x[i + int(p[q])], p, q)
 
 
 PCA_SCORE = Operator(
@@ -152,5 +198,6 @@ PCA_SCORE = Operator(
     step=pca_score_step,
     inputs=0,
     params=(Param(name="n_inputs"), Param(name="component")),
-    fitted=lambda _, inputs: 1 + 4 * inputs,
+    state=lambda _, inputs: inputs + 1,
+    fitted=lambda _, inputs: 1 + MEMBER_NUMBERS * inputs,
 )

@@ -1,7 +1,5 @@
 """Compiled choice among the order-flow, structure, context and latent operators; called by `kernel.walk`."""
 
-import numpy as np
-
 from mia.features.operators.flow_book import (
     BOOK_SLOPE,
     IMBALANCE,
@@ -24,12 +22,16 @@ from mia.features.operators.flow_context import (
     COUNTDOWN,
     CYCLE,
     EVENT_PROFILE,
+    PCA_FIRST,
+    PCA_OTHERS,
     PCA_SCORE,
     REMAINING,
     SHARE_OF,
     countdown_step,
     cycle_step,
     event_profile_step,
+    pca_first_step,
+    pca_others_step,
     pca_score_step,
     remaining_step,
     share_of_step,
@@ -84,6 +86,7 @@ from mia.features.operators.flow_vpin import (
 )
 from mia.features.operators.registry import Operator
 from mia.features.operators.window import inner
+from mia.features.pointers import later
 
 FLOW_OPERATORS: tuple[Operator, ...] = (
     IMBALANCE,
@@ -123,72 +126,180 @@ FLOW_OPERATORS: tuple[Operator, ...] = (
 
 
 @inner
-def dispatch_flow(code, v, x, i, s, o, p, q):
-    """Run the operator of one opcode on one row; see `registry.Operator.step`."""
+def _book(code, v, stride, count, at, x, i, s, o, p, q):
+    """Opcodes 100 to 107."""
     if code == 100:
-        return imbalance_step(v, x, i, s, o, p, q)
-    if code == 101:
-        return level_imbalance_step(v, x, i, s, o, p, q)
-    if code == 102:
-        return ofi_norm_step(v, x, i, s, o, p, q)
-    if code == 103:
-        return ofi_integrated_step(v, x, i, s, o, p, q)
-    if code == 104:
-        return microprice_step(v, x, i, s, o, p, q)
-    if code == 105:
-        return microprice_table_step(v, x, i, s, o, p, q)
-    if code == 106:
-        return book_slope_step(v, x, i, s, o, p, q)
-    if code == 107:
-        return spoofing_step(v, x, i, s, o, p, q)
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = imbalance_step(row, x, i, s, o, p, q)
+    elif code == 101:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = level_imbalance_step(row, x, i, s, o, p, q)
+    elif code == 102:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = ofi_norm_step(row, x, i, s, o, p, q)
+    elif code == 103:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = ofi_integrated_step(row, x, i, s, o, p, q)
+    elif code == 104:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = microprice_step(row, x, i, s, o, p, q)
+    elif code == 105:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = microprice_table_step(row, x, i, s, o, p, q)
+    elif code == 106:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = book_slope_step(row, x, i, s, o, p, q)
+    elif code == 107:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = spoofing_step(row, x, i, s, o, p, q)
+
+
+@inner
+def _trades(code, v, stride, count, at, x, i, s, o, p, q):
+    """Opcodes 108 to 119."""
     if code == 108:
-        return vpin_step(v, x, i, s, o, p, q)
-    if code == 109:
-        return session_cdf_step(v, x, i, s, o, p, q)
-    if code == 110:
-        return absorption_step(v, x, i, s, o, p, q)
-    if code == 111:
-        return divergence_step(v, x, i, s, o, p, q)
-    if code == 112:
-        return stacked_imbalance_step(v, x, i, s, o, p, q)
-    if code == 113:
-        return entropy_step(v, x, i, s, o, p, q)
-    if code == 114:
-        return total_step(v, x, i, s, o, p, q)
-    if code == 115:
-        return composite_step(v, x, i, s, o, p, q)
-    if code == 116:
-        return hawkes_step(v, x, i, s, o, p, q)
-    if code == 117:
-        return session_diff_step(v, x, i, s, o, p, q)
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = vpin_step(row, x, i, s, o, p, q)
+    elif code == 109:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = session_cdf_step(row, x, i, s, o, p, q)
+    elif code == 110:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = absorption_step(row, x, i, s, o, p, q)
+    elif code == 111:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = divergence_step(row, x, i, s, o, p, q)
+    elif code == 112:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = stacked_imbalance_step(row, x, i, s, o, p, q)
+    elif code == 113:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = entropy_step(row, x, i, s, o, p, q)
+    elif code == 114:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = total_step(row, x, i, s, o, p, q)
+    elif code == 115:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = composite_step(row, x, i, s, o, p, q)
+    elif code == 116:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = hawkes_step(row, x, i, s, o, p, q)
+    elif code == 117:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = session_diff_step(row, x, i, s, o, p, q)
+
+
+@inner
+def _impact(code, v, stride, count, at, x, i, s, o, p, q):
+    """Opcodes 120 to 129."""
     if code == 120:
-        return var_impulse_step(v, x, i, s, o, p, q)
-    if code == 121:
-        return amihud_step(v, x, i, s, o, p, q)
-    if code == 122:
-        return roll_spread_step(v, x, i, s, o, p, q)
-    if code == 123:
-        return corwin_schultz_step(v, x, i, s, o, p, q)
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = var_impulse_step(row, x, i, s, o, p, q)
+    elif code == 121:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = amihud_step(row, x, i, s, o, p, q)
+    elif code == 122:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = roll_spread_step(row, x, i, s, o, p, q)
+    elif code == 123:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = corwin_schultz_step(row, x, i, s, o, p, q)
+
+
+@inner
+def _structure(code, v, stride, count, at, x, i, s, o, p, q):
+    """Opcodes 130 to 139."""
     if code == 130:
-        return vwap_step(v, x, i, s, o, p, q)
-    if code == 131:
-        return swing_step(v, x, i, s, o, p, q)
-    if code == 132:
-        return between_step(v, x, i, s, o, p, q)
-    if code == 133:
-        return round_distance_step(v, x, i, s, o, p, q)
-    if code == 134:
-        return breakout_step(v, x, i, s, o, p, q)
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = vwap_step(row, x, i, s, o, p, q)
+    elif code == 131:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = swing_step(row, x, i, s, o, p, q)
+    elif code == 132:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = between_step(row, x, i, s, o, p, q)
+    elif code == 133:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = round_distance_step(row, x, i, s, o, p, q)
+    elif code == 134:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = breakout_step(row, x, i, s, o, p, q)
+
+
+@inner
+def _context(code, v, stride, count, at, x, i, s, o, p, q):
+    """Opcodes 140 to 199."""
     if code == 140:
-        return countdown_step(v, x, i, s, o, p, q)
-    if code == 141:
-        return cycle_step(v, x, i, s, o, p, q)
-    if code == 142:
-        return remaining_step(v, x, i, s, o, p, q)
-    if code == 143:
-        return share_of_step(v, x, i, s, o, p, q)
-    if code == 144:
-        return event_profile_step(v, x, i, s, o, p, q)
-    if code == 145:
-        return pca_score_step(v, x, i, s, o, p, q)
-    return np.nan
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = countdown_step(row, x, i, s, o, p, q)
+    elif code == 141:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = cycle_step(row, x, i, s, o, p, q)
+    elif code == 142:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = remaining_step(row, x, i, s, o, p, q)
+    elif code == 143:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = share_of_step(row, x, i, s, o, p, q)
+    elif code == 144:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = event_profile_step(row, x, i, s, o, p, q)
+    elif code == 145:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = pca_score_step(row, x, i, s, o, p, q)
+    elif code == PCA_FIRST:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = pca_first_step(row, x, i, s, o, p, q)
+    elif code == PCA_OTHERS:
+        for t in range(count):
+            row = later(v, t * stride)
+            row[at] = pca_others_step(row, x, i, s, o, p, q)
+
+
+@inner
+def dispatch_flow(code, v, stride, count, at, x, i, s, o, p, q):
+    """Run the operator of one opcode on `count` rows; see `price_dispatch.dispatch_price`."""
+    if code < 108:
+        _book(code, v, stride, count, at, x, i, s, o, p, q)
+    elif code < 120:
+        _trades(code, v, stride, count, at, x, i, s, o, p, q)
+    elif code < 130:
+        _impact(code, v, stride, count, at, x, i, s, o, p, q)
+    elif code < 140:
+        _structure(code, v, stride, count, at, x, i, s, o, p, q)
+    elif code < 200:
+        _context(code, v, stride, count, at, x, i, s, o, p, q)

@@ -94,17 +94,17 @@ def session_cdf_step(v, x, i, s, o, p, q):
     value, session = v[x[i]], v[x[i + 1]]
     if np.isnan(session):
         return np.nan
-    history_roll(s, o, sessions, bins, session)
+    below = o + HEAD + bins * (sessions + 2)  # [k]: counts of the prior sessions below bin k
+    if history_roll(s, o, sessions, bins, session):
+        for k in range(bins):
+            s[below + k + 1] = s[below + k] + s[o + HEAD + k]
     if np.isnan(value):
         return np.nan
     position = min(max((value - low) / (high - low) * bins, 0.0), float(bins))
     at = min(int(position), bins - 1)
     answer = np.nan
     if s[o + 3] > 0.0:
-        below = 0.0
-        for k in range(at):
-            below += s[o + HEAD + k]
-        answer = (below + (position - at) * s[o + HEAD + at]) / s[o + 3]
+        answer = (s[below + at] + (position - at) * s[o + HEAD + at]) / s[o + 3]
     history_add(s, o, bins, at)
     return answer
 
@@ -120,5 +120,5 @@ SESSION_CDF = Operator(
         Param(name="low", default=0.0),
         Param(name="high", default=1.0),
     ),
-    state=lambda p, _: history_size(p["sessions"], p["bins"]),
+    state=lambda p, _: history_size(p["sessions"], p["bins"]) + int(p["bins"]) + 1,
 )

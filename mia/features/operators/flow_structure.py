@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from mia.features.operators.registry import Operator, Param, state_of, window_of
-from mia.features.operators.window import inner, ring_clear, ring_get, ring_push
+from mia.features.operators.registry import Operator, Param, laps_of, state_of
+from mia.features.operators.window import inner, lap_clear, lap_max_push, ring_push
 
 
 @inner
@@ -184,25 +184,20 @@ def breakout_step(v, x, i, s, o, p, q):
 
     Side +1 above, -1 below, else half the position relative to the channel's middle.
     Inputs: high, low, close, ATR, volume anomaly [z], delta ratio, squeeze flag. Source: own proposal.
+    State [bars for which the last squeeze still counts, top and bottom of the last n bars, their laps].
     """
     n = int(p[q])
-    highs, lows, squeezes = o, o + n + 2, o + 2 * (n + 2)
+    highs, lows = o + 3, o + 3 + n + 3
     high, low, close, atr = v[x[i]], v[x[i + 1]], v[x[i + 2]], v[x[i + 3]]
     anomaly, flow, squeeze = v[x[i + 4]], v[x[i + 5]], v[x[i + 6]]
     if np.isnan(high) or np.isnan(low) or np.isnan(close):
-        ring_clear(s, highs)
-        ring_clear(s, lows)
-        ring_clear(s, squeezes)
+        lap_clear(s, highs)
+        lap_clear(s, lows)
+        s[o] = 0.0
         return np.nan
-    ring_push(s, squeezes, n, squeeze)
-    top, bottom, squeezed, full = -np.inf, np.inf, False, s[highs] >= n
-    for age in range(int(s[highs])):
-        top = max(top, ring_get(s, highs, n, age))
-        bottom = min(bottom, ring_get(s, lows, n, age))
-    for age in range(int(s[squeezes])):
-        squeezed = squeezed or ring_get(s, squeezes, n, age) == 1.0
-    ring_push(s, highs, n, high)
-    ring_push(s, lows, n, low)
+    s[o] = float(n) if squeeze == 1.0 else max(0.0, s[o] - 1.0)
+    full, top, bottom, squeezed = s[highs] == n, s[o + 1], s[o + 2], s[o] > 0.0
+    s[o + 1], s[o + 2] = lap_max_push(s, highs, n, high), -lap_max_push(s, lows, n, -low)
     if not full or not atr > 0.0 or np.isnan(anomaly) or np.isnan(flow) or np.isnan(squeeze):
         return np.nan
     if close > top:
@@ -219,5 +214,5 @@ BREAKOUT = Operator(
     step=breakout_step,
     inputs=7,
     params=(Param(name="n"),),
-    state=window_of("n", copies=3),
+    state=laps_of(extra=3, copies=2),
 )

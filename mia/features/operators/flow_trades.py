@@ -53,16 +53,13 @@ ABSORPTION = Operator(
 
 
 @inner
-def newest_rank(s, o, n):
-    """Rank of the newest of n values among the others, ties half, in [0, 1]."""
-    newest, rank = ring_get(s, o, n, 0), 0.0
-    for age in range(1, n):
-        other = ring_get(s, o, n, age)
-        if other < newest:
-            rank += 1.0
-        elif other == newest:
-            rank += 0.5
-    return rank / (n - 1)
+def newest_rank(s, o, n, newest):
+    """Rank of the newest of the n values of a full ring among the others, ties half, in [0, 1]."""
+    below, equal = 0, -1  # -1: itself
+    for k in range(o + 2, o + 2 + n):
+        below += s[k] < newest
+        equal += s[k] == newest
+    return (below + 0.5 * equal) / (n - 1)
 
 
 @inner
@@ -84,7 +81,7 @@ def divergence_step(v, x, i, s, o, p, q):
     ring_push(s, flows, n, flow)
     if s[prices] < n:
         return np.nan
-    return newest_rank(s, flows, n) - newest_rank(s, prices, n)
+    return newest_rank(s, flows, n, flow) - newest_rank(s, prices, n, price)
 
 
 DIVERGENCE = Operator(

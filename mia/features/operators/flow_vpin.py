@@ -10,6 +10,7 @@ from mia.features.operators.registry import Operator, Param
 from mia.features.operators.window import inner, ring_get, ring_push
 
 HEAD = 12
+WHOLE_TICKS = 32  # changes up to this size are looked up: few different ones occur in a session
 
 
 @inner
@@ -98,6 +99,21 @@ def vpin_fill(s, o, ring, buckets, volume, share):
 
 
 @inner
+def bought_share(s, o, change, scale, dof):
+    """`student_cdf` of change / scale; for whole ticks from the table at s[o:], [scale, one place per change]."""
+    if abs(change) > WHOLE_TICKS or change != math.floor(change):
+        return student_cdf(change / scale, dof)
+    if s[o] != scale:
+        s[o] = scale
+        for k in range(2 * WHOLE_TICKS + 1):
+            s[o + 1 + k] = 0.0
+    at = o + 1 + WHOLE_TICKS + int(change)
+    if s[at] == 0.0:
+        s[at] = student_cdf(change / scale, dof)
+    return s[at]
+
+
+@inner
 def vpin_step(v, x, i, s, o, p, q):
     """Mean |bought - sold| / V over the last `buckets` volume buckets complete by the bar's close, in [0, 1].
 
@@ -126,7 +142,7 @@ def vpin_step(v, x, i, s, o, p, q):
         return np.nan
     share = 0.5
     if known and change != 0.0 and s[o + 6] > 0.0:
-        share = student_cdf(change / s[o + 6], dof)
+        share = bought_share(s, ring + buckets + 2, change, s[o + 6], dof)
     vpin_fill(s, o, ring, buckets, volume, share)
     return s[o + 11] if s[ring] >= least else np.nan
 
@@ -142,5 +158,5 @@ VPIN = Operator(
         Param(name="dof", default=0.25),
         Param(name="least", default=10),
     ),
-    state=lambda p, _: HEAD + 3 * (int(p["sessions"]) + 2) + int(p["buckets"]) + 2,
+    state=lambda p, _: HEAD + 3 * (int(p["sessions"]) + 2) + int(p["buckets"]) + 3 + 2 * WHOLE_TICKS + 1,
 )

@@ -111,3 +111,8 @@ def state_of(count: int) -> Sizes:
 def window_of(name: str = "n", *, extra: int = 0, copies: int = 1) -> Sizes:
     """State of `copies` ring buffers of params[name] values each (see `window`), plus `extra` numbers."""
     return lambda params, _inputs: extra + copies * (int(params[name]) + 2)
+
+
+def laps_of(name: str = "n", *, extra: int = 0, copies: int = 1, rings: int = 0) -> Sizes:
+    """State of `copies` laps and `rings` rings of params[name] values each (see `window`), plus `extra` numbers."""
+    return lambda params, _inputs: extra + copies * (int(params[name]) + 3) + rings * (int(params[name]) + 2)

@@ -8,13 +8,12 @@ from mia.features.operators.registry import Operator, Param
 from mia.features.operators.smoothing import rma_update, smoother_reset, true_range
 from mia.features.operators.window import (
     inner,
+    lap_clear,
+    lap_push,
+    median_deviation,
     median_sorted,
-    ring_clear,
-    ring_mean,
-    ring_push,
-    slot_load,
-    slot_mad,
-    slot_median,
+    slot_before,
+    slot_held,
     slot_size,
     slot_store,
     sort_range,
@@ -25,35 +24,33 @@ MEAN_AD_TO_SD = 1.2533
 
 
 @inner
-def _scatter(s, scratch, m, center, robust):
-    """Standard deviation (ddof 1), or the mean absolute deviation scaled to one, of the scratch."""
+def _scatter(s, first, m, center, robust):
+    """Standard deviation (ddof 1), or the mean absolute deviation scaled to one, of m numbers."""
     total = 0.0
     for k in range(m):
-        distance = s[scratch + k] - center
+        distance = s[first + k] - center
         total += abs(distance) if robust else distance * distance
     return MEAN_AD_TO_SD * total / m if robust else math.sqrt(total / (m - 1.0))
 
 
 @inner
-def seasonal_z(s, o, n_slots, depth, m, value, robust, clip):
-    """Distance of `value` from the m numbers `slot_load` left in the scratch [deviations], clipped.
+def seasonal_z(s, first, m, value, robust, clip):
+    """Distance of `value` from the m sorted numbers at s[first:] [deviations], clipped.
 
     robust: median and MAD (mean absolute deviation where half of the history is one value); else mean and sd.
     A history without any scatter gives 0 for its own value and +-clip for any other.
     """
-    scratch = o + n_slots * (depth + 3)
     if robust:
-        center = slot_median(s, o, n_slots, depth, m)
-        fallback = _scatter(s, scratch, m, center, True)
-        scale = MAD_TO_SD * slot_mad(s, o, n_slots, depth, m, center)
+        center = median_sorted(s, first, m)
+        scale = MAD_TO_SD * median_deviation(s, first, m, center)
         if scale == 0.0:
-            scale = fallback
+            scale = _scatter(s, first, m, center, True)
     else:
         center = 0.0
         for k in range(m):
-            center += s[scratch + k]
+            center += s[first + k]
         center /= m
-        scale = _scatter(s, scratch, m, center, False)
+        scale = _scatter(s, first, m, center, False)
     distance = value - center
     if scale == 0.0:
         return 0.0 if distance == 0.0 else math.copysign(clip, distance)
@@ -77,24 +74,24 @@ def seasonal_step(v, x, i, s, o, p, q):
     )
     value, session, slot = v[x[i]], v[x[i + 1]], v[x[i + 2]]
     if value != value or session != session or not (0.0 <= slot < n_slots):
-        ring_clear(s, o)
+        lap_clear(s, o)
         return np.nan
-    ring_push(s, o, n, value)
+    value = lap_push(s, o, n, value)
     if s[o] < n:
         return np.nan
-    value = ring_mean(s, o, n)
-    if as_mean == 0.0:
-        value *= n
+    if as_mean == 1.0:
+        value /= n
     if as_log == 1.0:
         value = math.log1p(max(value, 0.0))
-    memory = o + n + 2
-    m = slot_load(s, memory, n_slots, depth, int(slot), session)
+    memory = o + n + 3
+    first = slot_before(s, memory, depth, int(slot), session)
     slot_store(s, memory, n_slots, depth, int(slot), session, value)
+    m = slot_held(s, first, depth)
     if m < least:
         return np.nan
     if out == 0:
-        return seasonal_z(s, memory, n_slots, depth, m, value, plain == 0.0, clip)
-    center = slot_median(s, memory, n_slots, depth, m)
+        return seasonal_z(s, first, m, value, plain == 0.0, clip)
+    center = median_sorted(s, first, m)
     return value / center if center > 0.0 else np.nan
 
 
@@ -114,9 +111,10 @@ def _day_factors(s, o, n_slots, depth, least, session):
     factors, scratch, memory = o + _FACTORS, o + _FACTORS + n_slots, o + _FACTORS + 2 * n_slots
     known, last = 0, -1.0
     for slot in range(n_slots):
-        m = slot_load(s, memory, n_slots, depth, slot, session)
+        first = slot_before(s, memory, depth, slot, session)
+        m = slot_held(s, first, depth)
         if m >= least:
-            last = slot_median(s, memory, n_slots, depth, m)
+            last = median_sorted(s, first, m)
             s[scratch + known] = last
             known += 1
         s[factors + slot] = last
@@ -195,7 +193,7 @@ OPERATORS = (
             Param(name="clip", default=5),
             Param(name="n_slots"),
         ),
-        state=lambda params, _inputs: int(params["n"]) + 2 + slot_size(params["n_slots"], params["sessions"]),
+        state=lambda params, _inputs: int(params["n"]) + 3 + slot_size(params["n_slots"], params["sessions"]),
     ),
     Operator(
         name="atr_dynamic",

@@ -78,7 +78,7 @@ def _greeks(forward, strike, years, vol, rate, right, out):
 
 
 def _columns(*values: Array | float) -> list[Array]:
-    return [np.ascontiguousarray(x, dtype=np.float64) for x in np.broadcast_arrays(*values)]
+    return [np.array(x, dtype=np.float64, order="C") for x in np.broadcast_arrays(*values)]
 
 
 def price(forward: Array, strike: Array, years: Array, vol: Array, rate: Array | float, right: Array) -> Array:

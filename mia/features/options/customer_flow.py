@@ -50,12 +50,14 @@ def _advance(
         fair = np.nan
         if forward[e] > 0.0 and vol[i] > 0.0:
             fair = black(forward[e], strike[i], years[e], vol[i], rate, right[i])
-        new[i, _VOLUME], new[i, _VOL], new[i, _OFFSET], new[i, _HALF] = volume[i], vol[i], mid[i] - fair, half[i]
+        counted = 0.0 <= volume[i] < np.inf
+        new[i, _VOLUME] = volume[i] if counted else np.nan
+        new[i, _VOL], new[i, _OFFSET], new[i, _HALF] = vol[i], mid[i] - fair, half[i]
         new[i, _NET], new[i, _SEEN] = 0.0, 0.0
         if j < 0:
             continue
         new[i, _NET], new[i, _SEEN] = old[j, _NET], old[j, _SEEN]
-        if volume[i] != volume[i]:
+        if not counted:
             new[i, _VOLUME] = old[j, _VOLUME]
             continue
         traded = volume[i] - old[j, _VOLUME]

@@ -80,6 +80,6 @@ def exposure(book: Book, surface: Surface, year_days: float) -> Exposure:
         float(year_days),
         out,
     )
-    known = book.open_interest >= 0
+    known = (book.open_interest >= 0) & (book.open_interest < np.inf)
     contracts = np.where(known, book.open_interest, 0.0) if known.any() else np.full(len(known), np.nan)
     return Exposure(vol=out[0], delta=out[1], gamma=out[2], vanna=out[3], charm=out[4], contracts=contracts)

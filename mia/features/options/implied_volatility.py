@@ -103,7 +103,8 @@ def total_deviation(beta, y):
 @inner
 def implied(price, forward, strike, years, right):
     """Volatility of one undiscounted price; NaN where none exists."""
-    if not (forward > 0.0 and strike > 0.0 and years > 0.0):
+    bound = forward if right > 0 else strike
+    if not (forward > 0.0 and strike > 0.0 and years > 0.0 and price < bound):
         return np.nan
     intrinsic = max(right * (forward - strike), 0.0)
     beta = (price - intrinsic) / math.sqrt(forward * strike)

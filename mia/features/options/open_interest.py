@@ -48,7 +48,7 @@ def herfindahl(strike: Array, contracts: Array) -> float:
 
 def total(values: Array, which: Array) -> float:
     """Sum of what is known among the rows `which` names; 0 if they are none, NaN if nothing at all is known."""
-    known = values >= 0
+    known = (values >= 0) & (values < np.inf)
     if not known.any():
         return float("nan")
     return float(np.sum(values[known & which]))

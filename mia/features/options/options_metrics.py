@@ -21,6 +21,10 @@ Array = np.ndarray
 NAN = float("nan")
 _25_DELTA = NormalDist().inv_cdf(0.75)
 """d1 of a put of forward delta -0.25; minus it, of a call of 0.25."""
+_GAMMA = ("net_gamma", "gamma_0dte", "call_gamma", "put_gamma", "gamma_above", "gamma_below", "gamma_near")
+_EXPOSURES = tuple(f"opt.{name}" for name in (*_GAMMA, "vanna", "charm"))
+_DRAWN = ("max_pain", "call_wall", "put_wall", "zero_gamma", "vol_trigger", "zones")
+_LEVELS = tuple(f"opt.{name}" for name in (*_DRAWN, "pin_share", "pin_distance", "hours_to_expiry"))
 
 
 class OptionsMetrics:
@@ -93,17 +97,17 @@ class OptionsMetrics:
         """Implied volatility by tenor, its skew at 30 days, the front straddle and the grid."""
         settings = self._settings
 
-        def tenor(days: float, smiles: Array = surface.smiles) -> Array:
+        def tenor(days: float, smiles: Array) -> Array:
             return at_tenor(book.years, smiles, days / settings.year_days, settings)
 
-        month = tenor(30)
-        years = 30 / settings.year_days
+        tenors = {days: tenor(days, surface.smiles) for days in {1, 7, 30, 60, *settings.grid_tenors_days}}
+        month, years = tenors[30], 30 / settings.year_days
         calls, puts = self._sides(surface)
         out = {
             "opt.iv_30": volatility(month, 0.0),
             "opt.call_iv_30": volatility(tenor(30, calls), 0.0),
             "opt.put_iv_30": volatility(tenor(30, puts), 0.0),
-            **{f"opt.iv_{days}": volatility(tenor(days), 0.0) for days in (1, 7, 60)},
+            **{f"opt.iv_{days}": volatility(tenors[days], 0.0) for days in (1, 7, 60)},
             "opt.slope_30": float(levels.at_forward_slope(month)),
             "opt.call25_30": wing(month, years, -_25_DELTA),
             "opt.put25_30": wing(month, years, _25_DELTA),
@@ -120,7 +124,7 @@ class OptionsMetrics:
         outer, inner = (NormalDist().inv_cdf(1 - delta) for delta in settings.grid_deltas)
         grid = []
         for days in settings.grid_tenors_days:
-            smile, years = tenor(days), days / settings.year_days
+            smile, years = tenors[days], days / settings.year_days
             grid += [wing(smile, years, d1) for d1 in (outer, inner)]
             grid.append(volatility(smile, 0.0))
             grid += [wing(smile, years, -d1) for d1 in (inner, outer)]
@@ -136,8 +140,7 @@ class OptionsMetrics:
     def _exposures(self, book: Book, each: Exposure, signs: Array) -> dict[str, float]:
         """Greeks x open interest, with dealers' signs and without."""
         if not np.any(each.vol > 0):
-            names = ("net_gamma", "gamma_0dte", "call_gamma", "put_gamma", "gamma_above", "gamma_below", "gamma_near")
-            return dict.fromkeys((*(f"opt.{name}" for name in names), "opt.vanna", "opt.charm"), NAN)
+            return dict.fromkeys(_EXPOSURES, NAN)
         gamma = each.gamma * each.contracts
         forward = book.forward[book.of]
         today = (book.days * 24 <= self._settings.zero_dte_hours)[book.of]
@@ -160,14 +163,13 @@ class OptionsMetrics:
 
     def _activity(self, chain: Chain, book: Book, each: Exposure) -> dict[str, float]:
         """Open interest of what is alive; volume of all that is in the chain, settled today or not."""
-        everything = np.ones(len(book.right), bool)
         horizon = self._settings.zero_dte_hours * 3600e9
         volume = np.asarray(chain.volume, dtype=np.float64)
         traded = np.ones(len(volume), bool)
         near = (book.days <= self._settings.concentration_days)[book.of]
         return {
             "opt.call_oi": open_interest.total(each.contracts, book.right == CALL),
-            "opt.put_oi": open_interest.total(each.contracts, everything & (book.right == PUT)),
+            "opt.put_oi": open_interest.total(each.contracts, book.right == PUT),
             "opt.call_volume": open_interest.total(volume, chain.right == CALL),
             "opt.put_volume": open_interest.total(volume, chain.right == PUT),
             "opt.volume": open_interest.total(volume, traded),
@@ -179,17 +181,7 @@ class OptionsMetrics:
         """Prices of the market [ticks] at which dealers' gamma gathers or turns."""
         settings = self._settings
         keys = [f"opt.key_{k + 1}" for k in range(OPTION_KEYS)]
-        out = dict.fromkeys(
-            (
-                *(
-                    f"opt.{name}"
-                    for name in ("max_pain", "call_wall", "put_wall", "zero_gamma", "vol_trigger", "zones")
-                ),
-                *(f"opt.{name}" for name in ("pin_share", "pin_distance", "hours_to_expiry")),
-                *keys,
-            ),
-            NAN,
-        )
+        out = dict.fromkeys((*_LEVELS, *keys), NAN)
         if book.front < 0 or not np.any(each.contracts > 0):
             return out
         forward = float(book.forward[book.front])
@@ -209,7 +201,7 @@ class OptionsMetrics:
         out["opt.vol_trigger"] = self._level(book, zero if math.isnan(trigger) else trigger)
         found = levels.key_strikes(table.strike, table.size, OPTION_KEYS, settings.key_separation)
         out.update({name: self._level(book, strike) for name, strike in zip(keys, found, strict=True)})
-        out["opt.zones"] = levels.zones(table.strike, table.net, forward, settings.zones_reach, settings.max_zones)
+        out["opt.zones"] = levels.zones(table, forward, settings)
         pin = levels.pin(book, each, signs)
         out["opt.pin_share"], out["opt.hours_to_expiry"] = pin.share, pin.hours
         out["opt.pin_distance"] = self._distance(book, pin.distance)

@@ -44,6 +44,7 @@ class OptionsSettings:
     wall_days, concentration_days : farthest expiry for walls and for the concentration of open interest [days]
     wall_hysteresis : a wall moves only for this much more gamma [ratio]
     key_separation : least distance of key strikes [listed strikes]
+    zones_least_share : strikes with less of the greatest gamma than this count in no zone, in [0, 1)
     max_zones : cap of the zones [count]
     grid_reach, grid_points : prices at which gamma is computed again: +- log distance, and how many (>= 300)
     vol_dynamics : volatility of a strike while the price moves: "sticky_strike" or "sticky_moneyness"
@@ -77,6 +78,7 @@ class OptionsSettings:
     concentration_days: float
     key_separation: int
     zones_reach: float
+    zones_least_share: float
     max_zones: int
     grid_reach: float
     grid_points: int
@@ -125,6 +127,8 @@ class OptionsSettings:
         for field in ("extrapolation_days", "wall_hysteresis"):
             if not 0 <= getattr(self, field) < float("inf"):
                 refuse(field, "not be negative")
+        if not 0 <= self.zones_least_share < 1:
+            refuse("zones_least_share", "lie in [0, 1)")
         if self.grid_points < 300:
             refuse("grid_points", "be at least 300")
         tenors, deltas = self.grid_tenors_days, self.grid_deltas

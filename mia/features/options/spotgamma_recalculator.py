@@ -137,16 +137,22 @@ def key_strikes(strike: Array, size: Array, count: int, separation: int) -> Arra
     return out
 
 
-def zones(strike: Array, net: Array, forward: float, reach: float, most: int) -> float:
-    """Number of runs of one sign of dealers' gamma by strike within `reach` of the forward, at most `most`."""
-    sign = np.sign(net[np.abs(strike / forward - 1) <= reach])
-    sign = sign[np.abs(sign) > 0]
-    return float(min(np.count_nonzero(sign[1:] != sign[:-1]) + (len(sign) > 0), most))
+def zones(table: StrikeTable, forward: float, settings: OptionsSettings) -> float:
+    """Number of runs of one sign of dealers' gamma by strike within `zones_reach` of the forward, at most `max_zones`.
+
+    Strikes with less than `zones_least_share` of the greatest size there belong to the run around them.
+    """
+    net = table.net[np.abs(table.strike / forward - 1) <= settings.zones_reach]
+    size = np.abs(net)
+    sign = np.sign(net[(size > 0) & (size >= settings.zones_least_share * size.max(initial=0.0))])
+    return float(min(np.count_nonzero(sign[1:] != sign[:-1]) + (len(sign) > 0), settings.max_zones))
 
 
 @compiled
 def _profiles(first, years, forward, rate, strike, vol, smiles, slope, weight, growth, g, usd, sticky_strike, out):
     """Add every strike's gamma and trigger at each shifted forward F x growth[j] = F exp(g[j]) to out (2, P).
+
+    slope (E,) is d vol / d x of each smile at the forward, weight (N,) dealers' contracts.
 
     With volatility fixed per strike d1 is a straight line in g: along it the normal density obeys a recurrence of
     two products a step, walked outwards from its greatest value until it adds nothing.
@@ -155,7 +161,7 @@ def _profiles(first, years, forward, rate, strike, vol, smiles, slope, weight, g
     h = g[1] - g[0]
     for e in range(len(years)):
         f, root = forward[e], math.sqrt(years[e])
-        scale, lean = math.exp(-rate * years[e]) * usd * 0.01 * f, slope[e] * root
+        scale, lean = math.exp(-rate * years[e]) * usd * 0.01 * f, slope[e]
         i = first[e]
         while i < first[e + 1]:
             contracts, sigma, k = weight[i], vol[i], -log_ratio(f, strike[i])
@@ -210,12 +216,10 @@ def gamma_profile(
 
     Time stands still. `sticky_strike`: each strike keeps its volatility. `sticky_moneyness`: each expiry's smile
     moves along with the price. The trigger adds vanna x d vol / d S, the slope of the expiry's smile at the forward:
-    volatility falls as the price rises the way the skew says, gamma x (1 - d2 sqrt(T) d vol / d ln K).
+    volatility falls as the price rises the way the skew says, gamma x (1 - d2 d vol / d x) with x = ln(K/F) / sqrt(T).
     """
     g = np.linspace(-settings.grid_reach, settings.grid_reach, settings.grid_points)
     growth = np.exp(g)
-    with np.errstate(invalid="ignore"):
-        slope = at_forward_slope(surface.smiles) / np.sqrt(book.years)
     out = np.zeros((2, len(g)))
     _profiles(
         book.first,
@@ -225,7 +229,7 @@ def gamma_profile(
         book.strike,
         exposure.vol,
         surface.smiles,
-        np.nan_to_num(slope),
+        np.nan_to_num(at_forward_slope(surface.smiles)),
         signs * np.nan_to_num(exposure.contracts),
         growth,
         g,
