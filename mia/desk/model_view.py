@@ -90,10 +90,12 @@ class ModelView:
         ArtefactMismatch : if it is something else.
         """
         try:
-            parts = json.loads(text)
-            return cls(scalers=tuple(Scaler.from_json(json.dumps(part)) for part in parts))
+            scalers = tuple(Scaler.from_json(json.dumps(part)) for part in json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
             raise ArtefactMismatch(f"view is not readable ({error}); fit it again") from error
+        if not scalers:
+            raise ArtefactMismatch("view is not readable (it holds no scaler); fit it again")
+        return cls(scalers=scalers)
 
     @property
     def fingerprint(self) -> str:

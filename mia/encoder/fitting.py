@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from mia.encoder.batches import Lesson, learning_batches, validation_batch
@@ -78,8 +78,8 @@ def run(
     folder : where checkpoints are kept, None: nowhere
     logger : a Lightning logger or None
     """
-    best = _Best()
-    callbacks: list[Callback] = [best, EarlyStopping(_LOSS, patience=settings.patience), _Tell(steps)]
+    best = _Best(settings.patience)
+    callbacks: list[Callback] = [best, _Tell(steps)]
     checkpoint = None
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -140,9 +140,13 @@ class _Loader:
 
 
 class _Best(Callback):
-    """Keeps the weights of the look with the lowest loss, also across an interruption."""
+    """Keeps the weights of the look with the lowest loss and ends training that has gone stale.
 
-    def __init__(self) -> None:
+    Lightning's own early stopping forgets, when it goes on from a checkpoint, that training was over.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
         self.weights: dict[str, torch.Tensor] = {}
         self.step = 0
         self.curve: list[float] = []
@@ -153,6 +157,14 @@ class _Best(Callback):
             self.weights = {name: tensor.detach().clone() for name, tensor in pl_module.state_dict().items()}
             self.step = int(trainer.global_step)
         self.curve.append(loss)
+        self._stop_if_stale(trainer)
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        self._stop_if_stale(trainer)
+
+    def _stop_if_stale(self, trainer: pl.Trainer) -> None:
+        if self.curve and len(self.curve) - 1 - int(np.argmin(self.curve)) >= self.patience:
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         return {"weights": self.weights, "step": self.step, "curve": self.curve}

@@ -26,7 +26,9 @@ class Writer:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_statistics=False)
+        self._file = pq.ParquetWriter(
+            path, _SCHEMA, compression="zstd", write_statistics=False, write_page_checksum=True
+        )
 
     def add(self, bars: Bars) -> None:
         """Write more bars."""
@@ -49,19 +51,31 @@ def chunks(path: Path, *, market: str, bar_minutes: int, rows: int) -> Iterator[
     """
     if not path.is_file():
         raise ArtefactMissing(f"no table of bars at {path}; run task=ingest first")
+    damaged = DataError(f"{path} is no readable Parquet file; write it again with task=ingest")
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
     except (pa.ArrowException, OSError):
-        raise DataError(f"{path} is no readable Parquet file; write it again with task=ingest") from None
+        raise damaged from None
     with file:
         if file.schema_arrow.names != _SCHEMA.names:
             raise DataError(f"{path} holds other series than this version knows; write it again with task=ingest")
-        for batch in file.iter_batches(batch_size=rows):
-            values = np.column_stack([batch.column(name).to_numpy(zero_copy_only=False) for name in SERIES])
-            yield Bars(
-                market=market,
-                bar_minutes=bar_minutes,
-                ts=batch.column("ts").cast(pa.int64()).to_numpy(),
-                available_at=batch.column("available_at").cast(pa.int64()).to_numpy(),
-                values=np.ascontiguousarray(values),
-            )
+        batches = file.iter_batches(batch_size=rows)
+        while True:
+            try:
+                batch = next(batches, None)
+            except (pa.ArrowException, OSError):
+                raise damaged from None
+            if batch is None:
+                return
+            yield _bars(batch, market, bar_minutes)
+
+
+def _bars(batch: pa.RecordBatch, market: str, bar_minutes: int) -> Bars:
+    values = np.column_stack([batch.column(name).to_numpy(zero_copy_only=False) for name in SERIES])
+    return Bars(
+        market=market,
+        bar_minutes=bar_minutes,
+        ts=batch.column("ts").cast(pa.int64()).to_numpy(),
+        available_at=batch.column("available_at").cast(pa.int64()).to_numpy(),
+        values=np.ascontiguousarray(values),
+    )

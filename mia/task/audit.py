@@ -10,6 +10,7 @@ from typing import Any
 
 from mia.evaluation.audit import cuts as where
 from mia.evaluation.audit.finding import CLEAN, LEAK, SKIPPED, WARNING, Finding
+from mia.evaluation.audit.fits import Fit
 from mia.task import audit_checks, audit_fits, audit_sources, audit_stream, audit_subject, planted_leaks, store
 from mia.task.audit_subject import Subject
 from mia.task.settings import RunSettings
@@ -93,6 +94,7 @@ def sentence(found: list[Finding]) -> str:
 
 def _print(watch: Watch, subject: Subject, found: list[Finding], shown: int) -> None:
     watch.rows("leak audit", [finding.line() for finding in found])
+    watch.rows("figures", [{"check": of.check, "of": of.area, "figure": of.note} for of in found if of.note])
     entries = [
         {"area": of.area, "check": of.check, "what": one.column, "row": one.row, "cut": one.cut, "how": one.detail}
         for of in leaks(found)
@@ -102,12 +104,23 @@ def _print(watch: Watch, subject: Subject, found: list[Finding], shown: int) -> 
         watch.rows("what leaks, worst of each check", entries)
     log = next((finding for finding in found if finding.check == "fit log"), None)
     if log is not None:
-        fits = [audit_fits.Fit(**entry).line() for entry in log.facts["log"]]
-        watch.rows("what was fitted on which rows", fits)
+        watch.rows("what was fitted on which rows", _short(log.facts["log"]))
     warned = [finding for finding in found if finding.verdict == WARNING]
     for finding in warned:
         rows = [{"column": one.column, "warm-up": one.detail} for one in finding.offences[:shown]]
         watch.rows(f"warm-up too short: {len(finding.offences)} columns, first {len(rows)}", rows)
+
+
+def _short(log: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The fit log with one line for what was fitted on the same rows of the same fit."""
+    lines: dict[tuple[Any, ...], list[str]] = {}
+    for entry in log:
+        group, _, what = entry["what"].partition(": ")
+        lines.setdefault((group, entry["first"], entry["stop"], entry["used"]), []).append(what)
+    return [
+        Fit(what=f"{group}: {', '.join(names)}", first=first, stop=stop, used=used).line()
+        for (group, first, stop, used), names in lines.items()
+    ]
 
 
 def _write(target: Path, subject: Subject, places: Any, found: list[Finding], *, finished: bool) -> None:

@@ -74,7 +74,7 @@ def _declared(subject: Subject) -> dict[str, int]:
 
 def embargo(subject: Subject, cuts: int = 40) -> Finding:
     """The memory's answers must not change with prices of the last bars: no outcome of theirs may be known yet."""
-    check, table, settings = "embargo of outcomes", subject.table, subject.settings.memory
+    check, table, settings = "embargo", subject.table, subject.settings.memory
     found = [snapshot for snapshot in table.snapshots if snapshot.memory is not None]
     if not found or settings.embargo_bars < 1:
         why = "embargo_bars is 0: outcomes are used as soon as they have ended" if found else "no column reads it"
@@ -167,7 +167,7 @@ def paid(subject: Subject) -> list[Finding]:
     sides = int(np.abs(np.diff(position)).sum())
     judged_account = judged(
         "reward",
-        "account of the backtest",
+        "backtest",
         offences,
         columns=1,
         rows=len(wanted),

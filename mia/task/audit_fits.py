@@ -39,7 +39,7 @@ def below_the_policy(subject: Subject, watch: Watch) -> list[Finding]:
     """Walk and fit again on bars of which those after the last fit are replaced."""
     made = subject.table.snapshots
     if not made:
-        return [skipped("fits", "fitted again, future replaced", "nothing was fitted: too few sessions")]
+        return [skipped("fits", "fitted again", "nothing was fitted: too few sessions")]
     last = made[-1].fit_stop
     again = features.make(subject.settings, replaced(subject, last, min(last + AFTER, len(subject.made.bars))), watch)
     return [
@@ -75,7 +75,7 @@ def of_the_fold(subject: Subject, watch: Watch) -> list[Finding]:
     found = [
         fits.same("view", {"scalers": state.view.to_json()}, {"scalers": again.view.to_json()}, cut, rows=cut),
         fits.same(
-            "fit used by the fold",
+            "fold's fit",
             {"number": state.snapshot.index, "rows": state.snapshot.fit_stop},
             {"number": again.snapshot.index, "rows": again.snapshot.fit_stop},
             cut,

@@ -1,5 +1,6 @@
 """Bars and their companions made again from less: pieces that end at the cuts, and truncated copies of files."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
@@ -22,6 +23,7 @@ from mia.task.settings import RunSettings
 from mia.task.watch import Watch
 
 Array = np.ndarray
+MINUTE_NS = 60_000_000_000
 _BESIDE = ("cross", "options", "news")
 
 
@@ -67,9 +69,9 @@ def shorter(subject: Subject, watch: Watch) -> list[Finding]:
     settings = subject.settings
     half = max(2, settings.source.sessions // 2)
     if half >= settings.source.sessions:
-        return [skipped("bars", "record ends sooner", "too few sessions")]
+        return [skipped("bars", "shorter record", "too few sessions")]
     part = ingest.make(replace(settings, source=replace(settings.source, sessions=half)), watch)
-    changes = Changes("bars", "record ends sooner", SERIES)
+    changes = Changes("bars", "shorter record", SERIES)
     changes.see(subject.made.bars.values[: len(part.bars)], part.bars.values, 0, len(part.bars))
     return [changes.finding()]
 
@@ -90,7 +92,7 @@ def _files(subject: Subject, watch: Watch) -> Iterator[Finding]:
     if "roll" in frame:
         rolls = _rolls(frame["roll"])
         rows |= {int(row) + k for row in rolls[-audit.rolls :] for k in (0, 1)} if audit.rolls else set()
-    changes = Changes("bars", "truncated copy of the files", SERIES)
+    changes = Changes("bars", "shorter record", SERIES)
     problems = 0
     with tempfile.TemporaryDirectory() as folder, watch.step("truncated files", len(rows)) as step:
         for row in sorted(row for row in rows if len(inside) // 10 < row <= len(frame)):
@@ -143,37 +145,42 @@ def _copied(settings: RunSettings, frame: Any, path: Path, folder: str, until: i
 
 
 def truncated_companions(source: Any, folder: Path, until: int) -> dict[str, Any]:
-    """Copies of the companions' files without what was not known at a moment [ns UTC]."""
+    """Settings of copies of the companions' files without the rows that were not known at a moment [ns UTC].
+
+    Series published by the day and open interest in a file of its own stay whole: their rows carry dates, not moments.
+    """
     found: dict[str, Any] = {}
     if source.news is not None:
-        found["news"] = replace(
-            source.news, path=_without(source.news, source.news.received, folder / "news", until, "source.news")
-        )
-    if source.cross:
-        found["cross"] = tuple(
-            replace(
-                one,
-                path=_without(
-                    one,
-                    one.available if one.label == "available" else one.time,
-                    folder / f"cross_{at}",
-                    until - (one.minutes or 0) * 60_000_000_000,
-                    f"source.cross {one.series}",
-                ),
-            )
-            if one.label != "day"
-            else one
-            for at, one in enumerate(source.cross)
-        )
+        column = source.news.received
+        found["news"] = replace(source.news, path=_without(source.news, column, folder / "news", until, "source.news"))
+    if source.releases is not None:
+        column = source.releases.received or source.releases.time
+        path = _without(source.releases, column, folder / "releases", until, "source.releases")
+        found["releases"] = replace(source.releases, path=path)
+    if source.chain is not None:
+        before = until - (source.chain.minutes + source.chain.delay_minutes) * MINUTE_NS
+        path = _without(source.chain, source.chain.time, folder / "chain", before, "source.chain")
+        found["chain"] = replace(source.chain, path=path)
+    found["cross"] = tuple(_cross(one, folder / f"cross_{at}", until) for at, one in enumerate(source.cross))
     return found
+
+
+def _cross(one: Any, folder: Path, until: int) -> Any:
+    if one.label == "day":
+        return one
+    column = one.available if one.label == "available" else one.time
+    before = until - (one.minutes or 0) * MINUTE_NS
+    return replace(one, path=_without(one, column, folder, before, f"source.cross {one.series}"))
 
 
 def _without(settings: Any, column: str | None, folder: Path, until: int, where: str) -> str:
     """Copy the rows of a companion's files stamped up to a moment; returns the copy's path."""
     from mia.source.joined_table import tables
 
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     for number, table in enumerate(tables(settings.path, settings.filters, Path.cwd(), where)):
         keep = table.stamps(column, settings.timezone, "time") <= until
-        table.frame[keep].to_parquet(folder / f"{number:04d}.parquet")
+        if keep.any() or number == 0:
+            table.frame[keep].to_parquet(folder / f"{number:04d}.parquet")
     return str(folder)

@@ -21,11 +21,11 @@ from mia.evaluation.audit.changes import Changes
 from mia.evaluation.audit.finding import Finding
 from mia.regime.regime_detector import REGIMES
 from mia.risk.flat_rules import may_enter, must_flat
-from mia.task.audit_subject import POSITIONS, Subject, model_columns
+from mia.task.audit_subject import POSITIONS, Subject, model_columns, past
 from mia.task.train import safety_columns
 
 Array = np.ndarray
-CUT, SPOILT = "future cut off", "future spoilt (noise, x1000, missing)"
+CUT, SPOILT = "future cut off", "future spoilt"
 _SLOT = INDEX["cal.slot"]
 _PLANNED = [INDEX[name] for name in CALENDAR]
 
@@ -35,7 +35,7 @@ def cuts(subject: Subject) -> dict[str, list[int]]:
     bars, audit = subject.made.bars, subject.settings.audit
     return where.places(
         bars.ts,
-        bars.values,
+        np.concatenate([bars.values, subject.table.block.table(subject.table.plans)], axis=1),
         bars.column("cal.session"),
         [snapshot.fit_stop for snapshot in subject.table.snapshots],
         audit.cuts,
@@ -166,7 +166,7 @@ def _walk(subject: Subject, lane: Lane, places: Sequence[int], cut: Areas, spoil
         walker.state = lane.state
     for begin, end in pairwise(ends):
         if begin in lane.later:
-            walker.adopt(lane.later[begin])
+            walker.adopt(lane.later[begin], past(subject.made, subject.table, lane.later[begin]))
             probe.adopt(lane.later[begin])
         before = walker.state
         part = walker.advance(bars.ts[begin:end], bars.values[begin:end])
@@ -192,7 +192,7 @@ def rules(subject: Subject, places: Sequence[int]) -> list[Finding]:
     """When to be flat and when to enter, with the future cut off."""
     settings, tape, block = subject.settings, subject.lesson.tape, subject.seen.block
     values = subject.made.bars.values
-    changes = Changes("action", "entry and flat rules, " + CUT, ("must_flat", "may_enter"))
+    changes = Changes("action", "entry rules", ("must_flat", "may_enter"))
     clock = [INDEX[f"cal.{name}"] for name in ("minutes_to_close", "minutes_to_rth_close", "rth")]
     safety = safety_columns(settings, subject.state)
     for row in (row for row in places if row < len(tape)):

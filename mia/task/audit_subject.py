@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mia.algo.policy import TrainedPolicy
-from mia.desk.feature_pipeline import Block, FeaturePipeline
+from mia.desk.feature_pipeline import Block, FeaturePipeline, Past
 from mia.desk.snapshot import Snapshot
 from mia.domain.sessions import Sessions
 from mia.features.shap_weighting import Selection
@@ -19,8 +19,8 @@ from mia.task.train import Lesson
 from mia.task.watch import Watch
 
 Array = np.ndarray
-STEPS = ("updates", "frames")
-"""Names of the settings that say how long an algorithm learns."""
+STEPS = {"updates": "updates_per_step", "frames": "batch_frames"}
+"""Settings that say how long an algorithm learns -> the least it can learn for."""
 POSITIONS = np.array([-1.0, 0.0, 1.0])
 
 
@@ -81,13 +81,14 @@ def of_table(
     watch: Watch,
     *,
     sessions: Sessions | None = None,
+    selection: Selection | None = None,
     policy: TrainedPolicy | None = None,
 ) -> Subject:
-    """The fold's part of the walk, on features at hand; a policy that is given is not trained."""
+    """The fold's part of the walk, on features at hand; a selection or policy that is given is not made again."""
     state = regime.make(settings, made, table, regime.splits(settings, made)[0])
     with watch.step("choose columns"):
         seen = regime.view(settings, made, table, state)
-        selection = select.make(settings, made, state, seen)
+        selection = selection or select.make(settings, made, state, seen)
         lesson = train.lesson(settings, made, state, seen, selection)
     if policy is None:
         policy = short_training(settings, lesson, watch)
@@ -106,13 +107,14 @@ def of_table(
 
 def short_training(settings: RunSettings, lesson: Lesson, watch: Watch) -> TrainedPolicy:
     """A policy of the configured algorithm, trained for a share of its steps: whatever it sees, it acts on it."""
+    algo, effort = settings.algo, settings.audit.effort
     shorter = {
-        name: max(1, round(getattr(settings.algo, name) * settings.audit.effort))
-        for name in STEPS
-        if hasattr(settings.algo, name)
+        name: max(getattr(algo, least), round(getattr(algo, name) * effort))
+        for name, least in STEPS.items()
+        if hasattr(algo, name)
     }
-    brief = replace(settings, algo=replace(settings.algo, **shorter))
-    with watch.step(f"train {settings.algo.name} briefly") as step:
+    brief = replace(settings, algo=replace(algo, **shorter))
+    with watch.step(f"train {algo.name} briefly") as step:
         return replace(train.make(brief, lesson, train.trainer_progress(step)), abstains=False)
 
 
@@ -123,7 +125,7 @@ def replayed(settings: RunSettings, made: Ingested, table: FeatureTable) -> Feat
     for snapshot, stop in edges(table.snapshots, len(made.bars)):
         if snapshot is not None:
             states.append(pipeline.state)
-            pipeline.adopt(snapshot)
+            pipeline.adopt(snapshot, past(made, table, snapshot))
         block.put(at, pipeline.advance(made.bars.ts[at:stop], made.bars.values[at:stop]))
         at = stop
     return replace(table, block=block, states=states)
@@ -133,6 +135,12 @@ def edges(snapshots: list[Snapshot], rows: int) -> list[tuple[Snapshot | None, i
     """Which fit is in force, up to which row."""
     stops = [snapshot.fit_stop for snapshot in snapshots] + [rows]
     return list(zip([None, *snapshots], stops, strict=True))
+
+
+def past(made: Ingested, table: FeatureTable, snapshot: Snapshot) -> Past:
+    """The rows a fit was made on, for the parts that start anew with it."""
+    rows = slice(snapshot.fit_start, snapshot.fit_stop)
+    return Past(ts=made.bars.ts[rows], values=made.bars.values[rows], features=table.block.features[rows])
 
 
 def model_columns(table: FeatureTable) -> dict[str, list[int]]:

@@ -9,6 +9,7 @@ from mia.desk.model_view import ModelView
 from mia.desk.observation import ObservationTemplate
 from mia.desk.plans import Plans
 from mia.desk.trading_desk import TradingDesk
+from mia.domain.errors import ArtefactMismatch
 from mia.features.shap_weighting import Selection
 from mia.risk.limits import limits
 from mia.task import snapshots
@@ -27,17 +28,17 @@ def assemble(settings: RunSettings, bundle: Bundle, plans: Plans, bar_minutes: i
 
     Raises
     ------
-    ArtefactMismatch : if the bundle was made with other features.
+    ArtefactMismatch : if the bundle was made with other features, or lacks a part.
     """
-    template = ObservationTemplate.from_json(json.dumps(bundle.parts["template"]))
-    Selection.from_json(json.dumps(bundle.parts["selection"])).check(template.selected)
+    template = ObservationTemplate.from_json(_part(bundle, "template"))
+    Selection.from_json(_part(bundle, "selection")).check(template.selected)
     pipeline = FeaturePipeline(plans, settings.market, settings.memory)
     pipeline.adopt(snapshots.of_parts(settings, plans, bundle.parts))
     return TradingDesk(
         names=plans.names,
         features=plans.market.columns,
         pipeline=pipeline,
-        view=ModelView.from_json(json.dumps(bundle.parts["view"])),
+        view=ModelView.from_json(_part(bundle, "view")),
         template=template,
         policy=bundle.policy,
         terms=terms(settings.market, settings.broker.model(settings.broker.headline)),
@@ -47,3 +48,10 @@ def assemble(settings: RunSettings, bundle: Bundle, plans: Plans, bar_minutes: i
         warm_up=settings.risk.warm_up_bars,
         bar_minutes=bar_minutes,
     )
+
+
+def _part(bundle: Bundle, name: str) -> str:
+    """A part of the bundle as JSON text."""
+    if name not in bundle.parts:
+        raise ArtefactMismatch(f"bundle of {bundle.market}: holds no {name}; train again")
+    return json.dumps(bundle.parts[name])

@@ -19,13 +19,14 @@ from mia.domain.errors import ArtefactMismatch, ConfigurationError
 from mia.domain.series import INDEX, MODEL_SERIES, SELF_SERIES
 from mia.features.catalogue import expand
 from mia.regime.regime_detector import REGIMES
-from mia.task import ingest, snapshots, store
+from mia.task import ingest, snapshots, store, warm
 from mia.task.ingest import Ingested
 from mia.task.settings import RunSettings
 from mia.task.snapshots import Lesson
 from mia.task.watch import Watch
 
 Array = np.ndarray
+MOST_NAMED = 4
 MODEL_GROUPS = (*MODEL_SERIES.groups, *SELF_SERIES.groups)
 
 
@@ -271,7 +272,7 @@ def catalogue_rows(plans: Plans, present: tuple[str, ...], counted: "Counts") ->
         if missing:
             status = f"masked: no {', '.join(missing)}"
         elif share == 0.0:
-            status = "masked: nothing fitted yet, or switched off"
+            status = "masked: no value in these bars"
         rows.append(
             {
                 "name": spec.name,
@@ -299,14 +300,15 @@ def family_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _family_row(name: str, members: list[dict[str, Any]]) -> dict[str, Any]:
     masked = [row for row in members if row["status"].startswith("masked")]
-    lacking = sorted({row["status"].removeprefix("masked: ") for row in masked})
+    reasons = sorted({row["status"].removeprefix("masked: ") for row in masked})
+    lacking = [*reasons, *(row["name"] for row in masked)] if len(masked) <= MOST_NAMED else reasons
     there = [row["available"] for row in members if row not in masked]
     return {
         "family": name,
         "columns": len(members),
         "with values": len(there),
         "share of bars": f"{np.mean(there):.0%}" if there else "-",
-        "why not": "; ".join(lacking) if name != "all" else "",
+        "the others": ", ".join(lacking) if name != "all" else "",
     }
 
 
@@ -556,6 +558,9 @@ def load(settings: RunSettings) -> FeatureTable:
 def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own."""
     target = store.folder(settings.outputs, "features", settings.market.name)
-    rows = write(settings, ingest.ensured(settings, watch), target, watch)
+    with warm.beside() as compiled:
+        bars = ingest.ensured(settings, watch)
+        compiled()
+        rows = write(settings, bars, target, watch)
     watch.rows("features by family", family_rows(rows))
     watch.say(f"wrote {target}; every column with unit, range, warm-up and availability is in catalogue.csv")

@@ -19,8 +19,8 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     with warm.beside() as compiled:
         made = ingest.make(settings, watch)
         compiled()
-    report.open_tracker(settings, plain, watch)
-    table = features.make(settings, made, watch)
+        report.open_tracker(settings, plain, watch)
+        table = features.make(settings, made, watch)
     states = regime.all_folds(settings, made, table, watch)
     regime.log_transitions(settings, table.snapshots)
     with trial.counted(settings, plain, made.digest) as number:

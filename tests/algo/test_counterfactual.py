@@ -12,6 +12,7 @@ from stable_baselines3 import DQN
 from mia.algo.counterfactual import CounterfactualReplay
 from mia.algo.experience import POSITIONS, experience
 from mia.algo.qr_dqn import all_positions, quantile_huber_gradient
+from mia.desk.group_columns import GroupColumns
 from mia.domain.errors import DataError
 from mia.domain.rng import generator
 from mia.env.trading_vec_env import TradingVecEnv
@@ -27,9 +28,9 @@ def short(tape):
     return replace(part, must_flat=must_flat, may_enter=np.arange(400) >= 20)
 
 
-def replay(learned):
+def replay(learned, **more):
     box = spaces.Box(-np.inf, np.inf, (learned.obs.shape[1] + 1,), np.float32)
-    return CounterfactualReplay(1, box, spaces.Discrete(3), "cpu", experience=learned, rng=generator(0, "test"))
+    return CounterfactualReplay(1, box, spaces.Discrete(3), "cpu", experience=learned, rng=generator(0, "test"), **more)
 
 
 def test_experience_is_the_hand_computed_money(short, terms):
@@ -115,3 +116,52 @@ def test_forward_at_all_positions_equals_three_separate_ones():
     for p, held in enumerate(POSITIONS):
         alone = net(torch.cat([market, torch.full((10, 1), float(held))], dim=1))
         torch.testing.assert_close(out[:, p], alone)
+
+
+def lossy(width):
+    """Two groups: the first column alone, and all others but the last."""
+    touches = np.zeros((2, width), dtype=bool)
+    touches[0, 0], touches[1, 1:-1] = True, True
+    return GroupColumns(names=("a", "b"), touches=touches, neutral=np.linspace(-7, -5, width, dtype=np.float32))
+
+
+def test_dropout_blanks_each_group_in_its_share_of_rows_to_its_neutral_values(short, terms):
+    learned = experience(short, terms)
+    groups = lossy(learned.obs.shape[1])
+    buffer = replay(learned, groups=groups, dropout=0.3)
+    place = {row[-1].tobytes(): t for t, row in enumerate(learned.obs)}
+    assert len(place) == 400
+    seen = np.zeros((0, 2), dtype=bool)
+    for _ in range(40):
+        found = buffer.outcomes(200)
+        market, after = found.market.numpy(), found.next_market.numpy()
+        rows = np.array([place[row[-1].tobytes()] for row in market])
+        lost = np.stack([market[:, 0] == groups.neutral[0], market[:, 1] == groups.neutral[1]], axis=1)
+        blank = lost @ groups.touches
+        assert market.tobytes() == np.where(blank, groups.neutral, learned.obs[rows]).tobytes()
+        assert after.tobytes() == np.where(blank, groups.neutral, learned.obs[rows + 1]).tobytes()
+        expected = (learned.cents[rows] / learned.bar_cents).astype(np.float32)
+        assert np.array_equal(found.reward.numpy(), expected)
+        seen = np.concatenate([seen, lost])
+    assert seen.mean(axis=0) == pytest.approx([0.3, 0.3], abs=0.02)
+    assert (seen[:, 0] & seen[:, 1]).mean() == pytest.approx(0.09, abs=0.015)
+    assert not np.shares_memory(found.market.numpy(), learned.obs)
+
+
+def test_without_dropout_the_rows_and_their_order_are_those_without_groups(short, terms):
+    learned = experience(short, terms)
+    plain, off = replay(learned), replay(learned, groups=lossy(learned.obs.shape[1]), dropout=0.0)
+    unasked = replay(learned, groups=None, dropout=0.5)
+    for _ in range(5):
+        expected, *others = (buffer.outcomes(150) for buffer in (plain, off, unasked))
+        for found in others:
+            assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
+def test_what_is_lost_leaves_the_recorded_observations_alone(short, terms):
+    learned = experience(short, terms)
+    kept = learned.obs.copy()
+    buffer = replay(learned, groups=lossy(learned.obs.shape[1]), dropout=0.9)
+    for _ in range(5):
+        buffer.sample(399)
+    assert learned.obs.tobytes() == kept.tobytes()

@@ -56,6 +56,19 @@ def test_interrupted_training_goes_on_to_the_same_bytes(small_encoder, tmp_path)
     assert {total for _, total in resumed} == {24}
 
 
+def test_training_that_ended_early_is_over_when_it_is_asked_for_again(tmp_path):
+    # from the second look on the rate is so large that nothing gets better
+    hasty = cases.settings(kinds=("lstm",), epochs=8, patience=1, learning_rate=0.5)
+    made = fit(cases.rows(), hasty, 7, bar_minutes=1.0, folder=tmp_path)
+    assert made.card["kinds"]["lstm"]["steps"] < 8 * 4
+    done = []
+    again = fit(
+        cases.rows(), hasty, 7, bar_minutes=1.0, folder=tmp_path, progress=lambda steps, total: done.append(steps)
+    )
+    assert repr(content(again)) == repr(content(made))
+    assert done == [32]
+
+
 def test_ctrl_c_stays_an_interruption_and_leaves_the_signal_alone(tmp_path):
     import signal
 

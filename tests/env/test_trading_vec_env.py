@@ -3,6 +3,7 @@ import pytest
 from stable_baselines3 import PPO
 
 from mia.desk import accounting as acc
+from mia.desk.group_columns import GroupColumns
 from mia.domain.errors import ConfigurationError
 from mia.domain.rng import generator
 from mia.env.trading_env import TradingEnv
@@ -152,3 +153,71 @@ def test_ppo_learns_a_rollout_on_it(make_tape, es_terms):
 def test_no_accounts_are_refused(make_tape, es_terms):
     with pytest.raises(ConfigurationError, match="n_envs must be at least 1"):
         TradingVecEnv(make_tape(), es_terms, unlimited(), REWARD, n_envs=0, seed=0)
+
+
+LOST = GroupColumns(
+    names=("book", "news"),
+    touches=np.array([[True, True, False, False], [False, False, True, False]]),
+    neutral=np.array([0.0, -0.25, 0.5, 9.0], dtype=np.float32),
+)
+
+
+def dropping(make_tape, es_terms, dropout, **changes):
+    tape = make_tape(rows=4000, width=4, per_session=20, groups=LOST)
+    settings = {"n_envs": 64, "seed": 0, "episode_sessions": 1} | changes
+    return TradingVecEnv(tape, es_terms, unlimited(), REWARD, dropout=dropout, **settings)
+
+
+def test_a_lost_group_is_blanked_to_its_neutral_values_for_a_whole_episode(make_tape, es_terms):
+    env = dropping(make_tape, es_terms, 0.3)
+    observations = env.reset()
+    episodes, lost_before, counts = 0, None, np.zeros(2)
+    for step in range(1900):  # episodes of 19 steps each
+        market = env.tape.obs[env.rows]
+        blank = observations[:, :-1] != market
+        lost = np.stack([blank[:, 0], blank[:, 2]], axis=1)
+        expected = np.where(lost @ LOST.touches, LOST.neutral, market)
+        assert observations[:, :-1].tobytes() == expected.tobytes()
+        if step % 19 == 0:
+            counts += lost.sum(axis=0)
+            episodes += len(lost)
+        else:
+            assert np.array_equal(lost, lost_before)
+        lost_before = lost
+        observations, _, dones, infos = env.step(np.zeros(64, dtype=int))
+        if dones[0]:  # an episode's last observation lacks the same
+            last = infos[0]["terminal_observation"][:-1]
+            assert [bool(last[k] == LOST.neutral[k]) for k in (0, 2)] == lost_before[0].tolist()
+    assert counts / episodes == pytest.approx([0.3, 0.3], abs=0.03)
+
+
+def test_without_dropout_nothing_is_blanked_and_the_episodes_are_those_of_a_tape_without_groups(make_tape, es_terms):
+    env = dropping(make_tape, es_terms, 0.0)
+    twin = TradingVecEnv(
+        make_tape(rows=4000, width=4, per_session=20), es_terms, unlimited(), REWARD,
+        n_envs=64, seed=0, episode_sessions=1, dropout=0.5,
+    )  # fmt: skip
+    assert env.reset().tobytes() == twin.reset().tobytes()
+    for _ in range(100):
+        one, other = env.step(np.ones(64, dtype=int)), twin.step(np.ones(64, dtype=int))
+        assert one[0].tobytes() == other[0].tobytes()
+        assert np.array_equal(one[1], other[1])
+
+
+def test_what_is_lost_changes_no_money(make_tape, es_terms):
+    """Rewards follow from prices and positions; only what is seen changes."""
+    env = dropping(make_tape, es_terms, 0.9, n_envs=1, episode_sessions=None)
+    twin = dropping(make_tape, es_terms, 0.0, n_envs=1, episode_sessions=None)
+    env.reset(), twin.reset()
+    rng = generator(2, "test")
+    for _ in range(3000):
+        chosen = rng.integers(0, 3, 1)
+        assert env.step(chosen)[1] == twin.step(chosen)[1]
+
+
+def test_rows_by_number_are_never_blanked(make_tape, es_terms):
+    env = dropping(make_tape, es_terms, 0.9, row_index=True)
+    observations = env.reset()
+    for _ in range(50):
+        assert np.array_equal(observations[:, 0], env.rows)
+        observations = env.step(np.zeros(64, dtype=int))[0]

@@ -301,8 +301,17 @@ def test_bars_of_the_market_equal_those_folded_from_all_its_events_at_once(marke
     folder = BarFolder(days, 1)
     parts = [folder.fold(events)[0] for _, events in source.events(days)] + [folder.finish()[0]]
     waited = np.concatenate(parts)
-    own = np.array([not name.startswith("xa.") for name in SERIES])
+    own = np.array([not name.startswith("xa.") and name != "bar.open_interest" for name in SERIES])
     assert table.values[:, own].tobytes() == waited[:, own].tobytes()
+
+
+def test_open_interest_is_that_of_the_day_before_and_constant_within_a_session(market, settings):
+    es, days = market("ES"), sessions(market("ES"), START, START + dt.timedelta(days=3))
+    pieces = list(SimulatedMarket(es, settings(), 4).chunks(days))
+    interest = [np.unique(piece.column("bar.open_interest")) for piece in pieces]
+    assert np.isnan(interest[0]).all(), "before the first session's end nothing is published"
+    assert all(len(values) == 1 and values[0] > 0 for values in interest[1:])
+    assert interest[1][0] != interest[2][0]
 
 
 def test_memory_of_a_walk_through_sessions_does_not_grow_with_them(market, settings):

@@ -3,13 +3,17 @@
 import json
 
 import pytest
+import small_walk
 
 from mia.task import command_line
 
 SMALL = [
+    *small_walk.QUICK,
+    *small_walk.LEARNER,
     "source.sessions=6",
     "evaluation.n_folds=1",
     "evaluation.min_train_sessions=3",
+    "evaluation.min_train_share=0",
     "evaluation.bootstrap_samples=200",
     "selection.max_rows=1200",
     "selection.trees=8",
@@ -82,12 +86,24 @@ def test_the_run_directory_holds_report_bundle_and_configuration(finished):
     assert not [path for path in run_directory.rglob("*") if path.suffix in (".pkl", ".zip", ".pt", ".pickle")]
 
 
-def test_the_same_command_gives_the_same_digest_and_counts_as_another_trial(finished, tmp_path, monkeypatch):
-    first, _ = finished
-    second, _ = run(tmp_path, monkeypatch)
+def test_the_same_command_gives_the_same_digest_and_bundle_and_counts_as_another_trial(finished, tmp_path, monkeypatch):
+    first, directory = finished
+    second, again = run(tmp_path, monkeypatch)
     third, _ = run(tmp_path, monkeypatch, "tracking=off")
     assert first["digest"] == second["digest"] == third["digest"]
     assert (second["trials"], third["trials"]) == (1, 2)
+    manifests = [(tmp_path / run_directory / "bundle" / "manifest.json") for run_directory in (directory, again)]
+    assert manifests[0].read_bytes() == manifests[1].read_bytes()
+
+
+def test_stage_by_stage_through_disk_gives_the_digest_of_the_one_command(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for stage in ("features", "regime", "select", "train", "evaluate"):  # features ingests what is missing
+        assert command_line.run(["+market=ES", "algo=qr_dqn", f"task={stage}", "tracking=off", *SMALL]) == 0, stage
+    summary = json.loads((tmp_path / "outputs/evaluate/ES/qr_dqn/summary.json").read_text())
+    assert summary["data_digest"] == finished[0]["data_digest"]
+    assert summary["oos"] == finished[0]["oos"]
+    assert summary["digest"] == finished[0]["digest"]
 
 
 def test_another_seed_gives_another_digest(finished, tmp_path, monkeypatch):

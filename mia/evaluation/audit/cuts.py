@@ -15,15 +15,15 @@ def places(
     Parameters
     ----------
     ts : (T,) close times [ns UTC]
-    values : (T, W) base series, for the rows at which one falls silent or speaks again
+    values : (T, W) series and columns, for the rows at which one falls silent or speaks again
     session : (T,) session of each row
     anchors : rows at which something was fitted
     count : random cuts
 
     Returns
     -------
-    random, session (at, one before and one after every edge), gap (missing bars, and the middle of every silence of
-    a series), fit; each in order, within 2 .. T - 1.
+    random, session (at, one before and one after every edge), gap (missing bars, and silences of a series), fit; each
+    in order, within 2 .. T - 1.
     """
     rows = len(ts)
     if rows < 3:
@@ -50,15 +50,18 @@ def _valid(rows: Sequence[int] | set[int] | Array, count: int) -> list[int]:
     return sorted({int(row) for row in rows if 2 <= row < count})
 
 
-def _silences(values: Array, most: int = 400) -> list[int]:
-    """Start, middle and end of silences of base series; those shared by many columns once, the longest ones first."""
-    missing = np.isnan(values)
-    patterns = np.unique(missing, axis=1) if values.shape[1] else missing
-    found: dict[tuple[int, int], int] = {}
-    for column in patterns.T:
-        flags = np.concatenate([[False], column, [False]]).astype(np.int8)
-        change = np.flatnonzero(np.diff(flags))
-        for begin, end in zip(change[::2], change[1::2], strict=True):
-            found[int(begin), int(end)] = int(end - begin)
-    longest = sorted(found, key=lambda span: -found[span])[: most // 3]
-    return sorted({row for begin, end in longest for row in (begin, (begin + end) // 2, end)})
+def _silences(values: Array, most: int = 150) -> list[int]:
+    """Cuts inside and at the end of times without a value: whatever fills one from behind shows there.
+
+    Of every column the first, the longest and two other silences; columns that fall silent together count once.
+    """
+    found: set[tuple[int, int]] = set()
+    for column in np.unique(np.isnan(values), axis=1).T:
+        change = np.flatnonzero(np.diff(np.concatenate([[False], column, [False]]).astype(np.int8)))
+        spans = list(zip(change[::2].tolist(), change[1::2].tolist(), strict=True))
+        if spans:
+            longest = max(spans, key=lambda span: span[1] - span[0])
+            found |= {spans[0], longest, spans[len(spans) // 3], spans[2 * len(spans) // 3]}
+    inner = sorted(span for span in found if span[1] < len(values))
+    chosen = np.unique(np.linspace(0, len(inner) - 1, min(most, len(inner))).astype(np.int64)) if inner else []
+    return sorted({row for at in chosen for row in (inner[at][1], (sum(inner[at]) + 1) // 2)})

@@ -52,12 +52,6 @@ class Finding:
 
     def line(self) -> dict[str, Any]:
         """The row of the table."""
-        worst = self.offences[0] if self.offences else None
-        told = self.note
-        if worst is not None:
-            places = f" first at row {worst.row}" if worst.row is not None else ""
-            places += f", cut {worst.cut}" if worst.cut is not None else ""
-            told = f"{worst.column}{places}" + (f": {worst.detail}" if worst.detail else "")
         return {
             "area": self.area,
             "check": self.check,
@@ -66,7 +60,6 @@ class Finding:
             "cuts": self.cuts,
             "changed": len(self.offences),
             "verdict": self.verdict,
-            "worst": told,
         }
 
     def to_dict(self) -> dict[str, Any]:

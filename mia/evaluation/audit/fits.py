@@ -60,4 +60,4 @@ def same(area: str, before: Mapping[str, Any], after: Mapping[str, Any], cut: in
         for name in sorted({*before, *after})
         if name not in before or name not in after or digest.of_json(before[name]) != digest.of_json(after[name])
     ]
-    return judged(area, "fitted again, future replaced", offences, columns=len(before), cuts=1, **more)
+    return judged(area, "fitted again", offences, columns=len(before), cuts=1, **more)

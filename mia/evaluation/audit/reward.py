@@ -48,7 +48,7 @@ def finding(
         offences.append(Offence(column="cost", detail=f"a side costs {side_cost_cents} cents: better than the open"))
     return judged(
         "reward",
-        "fills at the next open or worse",
+        "fill price",
         offences,
         columns=paid.shape[1] * paid.shape[2],
         rows=len(bad),

@@ -15,11 +15,12 @@ def settled_after(whole: Array, late: Array, tolerance: float) -> Array:
     Parameters
     ----------
     whole, late : (n, F) the same rows, walked from the first bar on and from the first of these on
-    tolerance : relative to the larger of the value and the column's median size
+    tolerance : relative to the larger of the value and the column's mean size
     """
     rows = len(whole)
     with np.errstate(invalid="ignore"):
-        size = np.nan_to_num(np.nanmedian(np.where(np.isfinite(whole).any(axis=0), np.abs(whole), 0.0), axis=0))
+        known = np.isfinite(whole)
+        size = np.where(known, np.abs(whole), 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
         near = np.abs(whole - late) <= tolerance * np.maximum(np.abs(whole), size)
     same = near | (np.isnan(whole) & np.isnan(late))
     bad = ~same[::-1]

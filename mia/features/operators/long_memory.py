@@ -13,7 +13,7 @@ CANCELLED = 1e-11
 STEADY = 0.01
 """Variance by less than this share of the mean square: the expansion around zero loses too many digits."""
 
-# hurst keeps [log prices held], a strip of n of them, then for box sizes 8, 16, ... up to n / 4 a ring of `size`
+# hurst keeps [log prices seen], a strip of n of them, then for box sizes 8, 16, ... up to n / 4 a ring of `size`
 # times (sum, moment, squares) and a strip of n residuals.
 
 
@@ -69,7 +69,7 @@ def hurst_step(v, x, i, s, o, p, q):
         return np.nan
     if s[o] == 0.0:
         s[o + 1] = s[o + 2] = 0.0
-    s[o] = min(s[o] + 1.0, n + 1.0)
+    s[o] += 1.0
     oldest = strip_push(s, o + 1, n, math.log(value))
     end = oldest + n  # one behind the newest
     size, points, part = 8, 0, o + 3 + 2 * n
@@ -81,7 +81,7 @@ def hurst_step(v, x, i, s, o, p, q):
         total += distance
         moment += k * distance
         squares += distance * distance
-    at = int(s[o + 2])  # where the strip writes next: also tells where the rings stand
+    at = int(s[o + 2])  # where this strip writes next, and those of residuals
     while size <= n // 4:
         residuals = part + 3 * size
         here = residuals + (at if at > 0 else n) - 1
@@ -99,7 +99,7 @@ def hurst_step(v, x, i, s, o, p, q):
             sum_ab += a * b
             points += 1
         # The box of this size `size` bars ago, then this one: together the next larger.
-        slot = part + 3 * (int(s[o + 1 + 1]) % size)
+        slot = part + 3 * (int(s[o]) % size)
         before, before_moment, before_squares = s[slot], s[slot + 1], s[slot + 2]
         s[slot], s[slot + 1], s[slot + 2] = total, moment, squares
         shift = s[end - size] - s[end - 2 * size]

@@ -25,6 +25,8 @@ _MINUTE = 60_000_000_000
 _CHUNK = 400_000
 _MAX_BIAS = 0.9
 _PACE = 0.6  # message rates grow less than variance does
+_INTEREST_DAYS, _INTEREST_CHANGE = 1.5, 0.05  # open interest and its daily change, in sessions' volume
+_OPEN_INTEREST, _VOLUME = INDEX["bar.open_interest"], INDEX["bar.volume"]
 _S_AND_P = ("ES", "MES")
 
 
@@ -139,6 +141,8 @@ class SimulatedMarket:
             late, late_ts = folder.finish()  # the bars that end with or after the session's last event
             values, ts = np.concatenate([values, late]), np.concatenate([ts, late_ts])
             truth = self._fill(sessions, index, values, ts)
+            values[:, _OPEN_INTEREST] = self._open_interest
+            self._publish_open_interest(int(sessions.trade_date[index]), float(np.nansum(values[:, _VOLUME])))
             bars = Bars(
                 market=self._market.name,
                 bar_minutes=self._settings.bar_minutes,
@@ -156,7 +160,16 @@ class SimulatedMarket:
         self._bid = round(market.reference_price / market.tick_size)
         self._log_mid = math.log(self._bid + 0.5)
         self._sessions_done = 0
+        self._open_interest = np.nan
         self._last: tuple[_Drive, Array, Array] | None = None
+
+    def _publish_open_interest(self, date: int, volume: float) -> None:
+        """What was open after a session is published before the next: some days' volume, a little changed daily."""
+        if np.isnan(self._open_interest):
+            self._open_interest = round(_INTEREST_DAYS * volume)
+        else:
+            change = self._generator(date, "open interest").normal(0.0, _INTEREST_CHANGE)
+            self._open_interest = max(0, self._open_interest + round(change * volume))
 
     def _generator(self, trade_date: int, purpose: str) -> np.random.Generator:
         return generator(self._seed, "simulated", self._market.name, str(trade_date), purpose)
