@@ -53,12 +53,13 @@ class SmallWalk:
     policy: TrainedPolicy
 
 
-def busy_policy(width: int) -> TrainedPolicy:
-    """Random weights: a policy that changes its mind all the time."""
+def busy_policy(width: int, obs: np.ndarray | None = None) -> TrainedPolicy:
+    """Random weights, around the mean of observations if there are any: it changes its mind all the time."""
     rng = generator(0, "test", "busy policy")
-    shapes = [(32, width + 1), (3, 32)]
+    first, last = rng.normal(size=(32, width + 1)), rng.normal(size=(3, 32))
+    biases = rng.normal(size=32) if obs is None else -first[:, :-1] @ obs.mean(axis=0), rng.normal(size=3)
     layers = tuple(
-        (rng.normal(size=shape).astype(np.float32), rng.normal(size=shape[0]).astype(np.float32)) for shape in shapes
+        (matrix.astype(np.float32), bias.astype(np.float32)) for matrix, bias in zip((first, last), biases, strict=True)
     )
     return TrainedPolicy(
         algo="ppo", layers=layers, activation="tanh", n_quantiles=0, value_cents=1.0, abstains=False, card={}
@@ -86,7 +87,7 @@ def of_bars(settings: Any, made: Any, watch: Watch) -> SmallWalk:
     seen = regime.view(settings, made, table, state)
     selection = select.make(settings, made, state, seen)
     lesson = train.lesson(settings, made, state, seen, selection)
-    policy = busy_policy(lesson.template.width)
+    policy = busy_policy(lesson.template.width, lesson.tape.obs)
     return SmallWalk(settings, made, table, state, seen, lesson, policy)
 
 
@@ -101,7 +102,9 @@ def of_table(walk: SmallWalk, made: Any, table: Any) -> SmallWalk:
     """The fold's view, selection and policy on another table; nothing but the table before the fold's fit."""
     if len(made.bars) <= walk.state.snapshot.fit_stop:
         return replace(walk, made=made, table=table, seen=None, lesson=None)
-    fold = replace(walk.state.fold, test=slice(walk.state.fold.test.start, min(walk.state.fold.test.stop, len(made.bars))))
+    fold = replace(
+        walk.state.fold, test=slice(walk.state.fold.test.start, min(walk.state.fold.test.stop, len(made.bars)))
+    )
     state = replace(walk.state, fold=fold)
     seen = regime.view(walk.settings, made, table, state)
     lesson = train.lesson(walk.settings, made, state, seen, walk.lesson.selection)

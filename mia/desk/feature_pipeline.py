@@ -29,6 +29,7 @@ Array = np.ndarray
 _SLOT, _SESSION = INDEX["cal.slot"], INDEX["cal.session"]
 _BOOK = np.array([INDEX[name] for name in BOOK_SERIES])
 _VIX = INDEX["xa.vix"]
+_CLOSE, _HIGH, _LOW = (INDEX[f"bar.{name}"] for name in ("close", "high", "low"))
 
 ENCODER_ROWS = 512
 """Rows a new encoder is led through before its first answer: several times what it remembers."""
@@ -211,7 +212,8 @@ class FeaturePipeline:
     def _encode(self, snapshot: Snapshot, rows: Array, view: Array) -> Array:
         seen = np.ascontiguousarray(view[:, self._columns["encoder"]])
         book, vix = np.ascontiguousarray(rows[:, _BOOK]), np.ascontiguousarray(rows[:, _VIX])
-        return snapshot.encoder.advance(self._states["encoder"], seen, book, vix)
+        embedded: Array = snapshot.encoder.advance(self._states["encoder"], seen, book, vix)
+        return embedded
 
     def _be_aware(self, snapshot: Snapshot, rows: Array, features: Array, model: Array, belief: Array) -> Array:
         """(n, SELF) base series of the policy: what the sentinel said one bar ago, and how the features drift."""
@@ -232,7 +234,9 @@ class FeaturePipeline:
         return memory.advance(
             self._states["memory"],
             view[:, self._columns["memory"]],
-            *(rows[:, INDEX[f"bar.{name}"]] for name in ("close", "high", "low")),
+            rows[:, _CLOSE],
+            rows[:, _HIGH],
+            rows[:, _LOW],
             size,
             belief,
             rows[:, _SESSION],
@@ -263,8 +267,8 @@ class FeaturePipeline:
         if snapshot.drift is not None:
             same = self._drift is not None and self._drift.reference.names == snapshot.drift.names
             self._drift = DriftMonitor(reference=snapshot.drift)
-            old = self._states.get("drift")
-            self._states["drift"] = self._drift.rebase(old) if same else self._drift.new_state()
+            old = self._states["drift"] if same else None
+            self._states["drift"] = self._drift.rebase(old) if old is not None else self._drift.new_state()
         if snapshot.sentinel is None:
             self._states.pop("sentinel", None)
         elif "sentinel" not in self._states:
@@ -322,7 +326,7 @@ def columns_of(plan: Plan, names: Any, reader: str) -> Array:
 
 def _expected(belief: Array, values: Array) -> Array:
     """(n,) mean of `values` (K,) under each belief, summed in a fixed order: a matrix product rounds by its size."""
-    total = belief[:, 0] * values[0]
+    total: Array = belief[:, 0] * values[0]
     for k in range(1, len(values)):
         total = total + belief[:, k] * values[k]
     return total
@@ -331,4 +335,5 @@ def _expected(belief: Array, values: Array) -> Array:
 def _row_entropy(transmat: Array) -> Array:
     """(K,) entropy of the next transition from each state [nats]."""
     logs = np.log(np.where(transmat > 0, transmat, 1.0))
-    return -np.sum(transmat * logs, axis=1)
+    entropy: Array = -np.sum(transmat * logs, axis=1)
+    return entropy

@@ -56,7 +56,7 @@ class GroupColumns:
         touches = np.zeros((len(names), len(selected) + len(groups) + regimes), dtype=bool)
         for g, name in enumerate(names):
             going = [name, *(follower for follower in FOLLOWS.get(name, ()) if follower in groups)]
-            lost = (members[[groups.index(group) for group in going]] > 0).any(axis=0)
+            lost: Array = np.any(members[[groups.index(group) for group in going]] > 0, axis=0)
             touches[g, : len(selected)] = lost[selected]
             for m in range(len(groups)):
                 # A group's mask goes out when fewer than half of its columns are left.

@@ -14,6 +14,7 @@ from mia.features.normalisation import Scaler
 from mia.features.settings import ScalerSettings
 
 Array = np.ndarray
+CHUNK_ROWS = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,11 +56,17 @@ class ModelView:
 
     def transform(self, block: Block, slots: Array) -> tuple[Array, Array]:
         """View (n, F), neutral where missing, and masks (n, M), of n rows."""
-        parts = [
-            scaler.transform(values, slots) for scaler, values in zip(self.scalers, self._values(block), strict=True)
-        ]
-        view = np.concatenate([part[0] for part in parts], axis=1)
-        return view, np.concatenate([part[1] for part in parts], axis=1)
+        view, masks = np.empty((len(block), len(self.names))), np.empty((len(block), len(self.groups)))
+        # In pieces, so that the parts of a long table are not in memory beside the whole.
+        for start in range(0, len(block), CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            column = group = 0
+            for scaler, values in zip(self.scalers, self._values(block), strict=True):
+                part, seen = scaler.transform(values[rows], slots[rows])
+                view[rows, column : column + part.shape[1]] = part
+                masks[rows, group : group + seen.shape[1]] = seen
+                column, group = column + part.shape[1], group + seen.shape[1]
+        return view, masks
 
     def _values(self, block: Block) -> list[Array]:
         found = [values for values in (block.features, block.model, block.own) if values.shape[1]]

@@ -20,7 +20,7 @@ State = dict[str, Array]
 
 _OPEN, _CLOSE = INDEX["bar.open"], INDEX["bar.close"]
 _SESSION, _SLOT = INDEX["cal.session"], INDEX["cal.slot"]
-_CLOCK = tuple(INDEX[f"cal.{name}"] for name in ("minutes_to_close", "minutes_to_rth_close", "rth"))
+_TO_CLOSE, _TO_RTH, _RTH = (INDEX[f"cal.{name}"] for name in ("minutes_to_close", "minutes_to_rth_close", "rth"))
 
 
 class Shadow(Protocol):
@@ -91,8 +91,10 @@ class Sentinel:
         return self.shadow.advance(
             state,
             self._observe(rows, features, model, belief),
-            *(rows[:, column] for column in (_OPEN, _CLOSE, _SESSION)),
-            must_flat(*(rows[:, column] for column in _CLOCK), self.bar_minutes, self.profile),
+            rows[:, _OPEN],
+            rows[:, _CLOSE],
+            rows[:, _SESSION],
+            must_flat(rows[:, _TO_CLOSE], rows[:, _TO_RTH], rows[:, _RTH], self.bar_minutes, self.profile),
             may_enter(features, self.safety, warm_up=0),
             r_cents=atr / self.tick_size * self.tick_value_cents,
             drift=drift,

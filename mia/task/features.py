@@ -236,11 +236,22 @@ def newest_of(settings: RunSettings, fits: list[Snapshot], row: int) -> Snapshot
     """
     before = [snapshot for snapshot in fits if snapshot.fit_stop <= row]
     if not before:
-        raise ConfigurationError(
-            f"training ends at bar {row} but snapshots.first_sessions asks for {settings.snapshots.first_sessions} "
-            "complete sessions before the first fit; lower it, or train on more sessions"
-        )
+        raise _no_fit(settings, row)
     return before[-1]
+
+
+def check_fits(settings: RunSettings, session: Array, row: int) -> None:
+    """Refuse, before anything is computed, rows whose sessions give no fit before `row`; errors as in `newest_of`."""
+    cuts = Schedule(settings.snapshots).cuts(session)
+    if not cuts or cuts[0] > row:
+        raise _no_fit(settings, row)
+
+
+def _no_fit(settings: RunSettings, row: int) -> ConfigurationError:
+    return ConfigurationError(
+        f"training ends at bar {row} but snapshots.first_sessions asks for {settings.snapshots.first_sessions} "
+        "complete sessions before the first fit; lower it, or train on more sessions"
+    )
 
 
 def frozen(settings: RunSettings, made: Ingested, table: FeatureTable, row: int, stop: int) -> tuple[Snapshot, Block]:

@@ -62,8 +62,16 @@ class FoldView:
 
 
 def splits(settings: RunSettings, made: Ingested) -> list[Fold]:
-    """The walk-forward folds of the bars at hand."""
-    return folds(made.bars.column("cal.session").astype(np.int64), settings.evaluation)
+    """The walk-forward folds of the bars at hand.
+
+    Raises
+    ------
+    ConfigurationError : if there are too few sessions, or no fit falls before the first training ends.
+    """
+    session = made.bars.column("cal.session")
+    found = folds(session.astype(np.int64), settings.evaluation)
+    features.check_fits(settings, session, found[0].train.stop)
+    return found
 
 
 def make(settings: RunSettings, made: Ingested, table: FeatureTable, fold: Fold) -> FoldState:

@@ -19,6 +19,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     with warm.beside() as compiled:
         made = ingest.make(settings, watch)
         compiled()
+        regime.splits(settings, made)  # too little history is refused while nothing has been left behind
         report.open_tracker(settings, plain, watch)
         table = features.make(settings, made, watch)
     states = regime.all_folds(settings, made, table, watch)

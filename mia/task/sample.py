@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mia.domain.errors import ConfigurationError
-from mia.domain.series import CALENDAR, INDEX
+from mia.domain.series import CALENDAR, CROSS, INDEX, OPTIONS
 from mia.task import ingest
 from mia.task.settings import RunSettings
 from mia.task.watch import Watch
@@ -24,9 +24,10 @@ def rounded(values: Array, digits: int = DIGITS) -> Array:
     inside = values[fraction]
     step = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(inside))))
     out[fraction] = np.round(inside * step) / step
-    # The mid may be half a tick and money needs it exactly.
-    mid = INDEX["qot.mid"]
-    out[:, mid] = values[:, mid]
+    # The mid may be half a tick and money needs it exactly; other markets' prices and option levels are read in
+    # differences that three digits would drown.
+    exact = [INDEX[name] for name in ("qot.mid", *CROSS, *OPTIONS)]
+    out[:, exact] = values[:, exact]
     return out
 
 

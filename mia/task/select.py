@@ -55,7 +55,8 @@ def availability(state: FoldState, seen: FoldView) -> Array:
     Before the first fit they cannot exist: that is no lack of data.
     """
     train, plans = state.fold.train, state.plans
-    table = np.isfinite(seen.block.table(plans)[train])
+    parts = (seen.block.features[train, : len(plans.market.names)], seen.block.model[train], seen.block.own[train])
+    table = np.concatenate([np.isfinite(part) for part in parts], axis=1)
     learned = plans.market.learned_nodes
     late = [at for at, name in enumerate(plans.names) if name in learned or name not in plans.market.names]
     share = table.mean(axis=0)

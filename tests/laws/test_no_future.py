@@ -121,4 +121,6 @@ def test_fits_follow_one_another_and_none_has_seen_a_row_it_transforms(walk):
         for part in (snapshot.regime, snapshot.memory):
             assert np.datetime64(part.fitted_on[1].removesuffix("Z")) <= np.datetime64(last, "ns")
     assert walk.state.snapshot.fit_stop <= walk.state.fold.train.stop
-    assert all(scaler.fit_end <= walk.made.bars.ts[walk.state.fold.train.stop - 1] for scaler in walk.state.view.scalers)
+    assert all(
+        scaler.fit_end <= walk.made.bars.ts[walk.state.fold.train.stop - 1] for scaler in walk.state.view.scalers
+    )

@@ -104,7 +104,10 @@ def test_malformed_input_is_one_line_and_leaves_nothing(case, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     before = sorted(p.name for p in tmp_path.iterdir())
     code = command_line.run(
-        ["+market=ES", "source=files", f"source.path={path}", "source.label=open", "quiet=true", *more]
+        [
+            *("+market=ES", "source=files", f"source.path={path}", "source.label=open", "quiet=true"),
+            *("features=bars_only", *more),  # the others take seconds to compose
+        ]
     )
     lines = [line for line in capfd.readouterr().err.splitlines() if line.strip()]
     assert code == 2, lines

@@ -112,6 +112,18 @@ def test_another_seed_gives_another_digest(finished, tmp_path, monkeypatch):
     assert other["data_digest"] != finished[0]["data_digest"]
 
 
+def test_too_few_sessions_for_a_first_fit_are_refused_before_anything_is_computed_or_left_behind(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["source.sessions=5", "source.hours=rth", "evaluation.n_folds=1", "evaluation.min_train_sessions=3"]
+    assert command_line.run(["+market=ES", "quiet=true", *words]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "snapshots.first_sessions asks for 8" in lines[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_known_world_grades_the_learner_and_needs_no_market(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = ["source.train_rows=4000", "source.judge_rows=4000", "algo.updates=60", "algo.updates_per_step=10"]
