@@ -183,6 +183,7 @@ def walk(
                 lesson = recent.lesson()
                 snapshot = _fit(settings, plans, lesson, pipeline.snapshot, watch, folder)
                 pipeline.adopt(snapshot, lesson.past)
+                del lesson  # its rows are copies; they must not wait for the next fit
                 learned = (snapshot, before)
             if end > begin:
                 block = pipeline.advance(ts[begin:end], values[begin:end])

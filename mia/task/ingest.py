@@ -216,7 +216,7 @@ def write(settings: RunSettings, target: Path, watch: Watch) -> None:
     with store.replacing(target) as fresh:
         writer, last = Writer(fresh / "bars.parquet"), None
         try:
-            for bars in complete(settings, feed):
+            for bars in gathered(complete(settings, feed)):
                 writer.add(bars)
                 running.add(ts=bars.ts, values=bars.values)
                 rows, sources, last = rows + len(bars), sources | set(bars.sources_present()), bars
@@ -235,6 +235,18 @@ def write(settings: RunSettings, target: Path, watch: Watch) -> None:
             "asked": asked(settings),
         }
         store.write_json(fresh / "about.json", about)
+
+
+def gathered(pieces: Iterator[Bars], rows: int = CHUNK_ROWS) -> Iterator[Bars]:
+    """Pieces of at least so many rows: a Parquet file pays for every piece it is written in."""
+    waiting: list[Bars] = []
+    for piece in pieces:
+        waiting.append(piece)
+        if sum(len(bars) for bars in waiting) >= rows:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
 
 
 def asked(settings: RunSettings) -> str:
