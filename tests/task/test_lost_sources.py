@@ -16,8 +16,12 @@ from mia.domain.series import INDEX, MARKET_SERIES, SERIES_SETS
 from mia.features.normalisation import Scaler
 
 WARM = 1000
-SECOND_SOURCE = {  # order flow comes from the book, and from trades where there is no book
-    "trades": {"orderflow_imbalance", "ofi_sum_5", "ofi_sum_20"},
+SECOND_SOURCE = {  # order flow comes from the book, and from trades where there is no book; components live on
+    # while half of their members do
+    "trades": {
+        *("orderflow_imbalance", "ofi_sum_5", "ofi_sum_20"),
+        *("pca_orderflow_1", "pca_orderflow_2", "pca_orderflow_3"),
+    },
     "depth": {"orderflow_imbalance"},
 }
 READ_ON = ("lstm", "memory", "self")
@@ -87,7 +91,7 @@ def test_masks_go_out_as_they_would_for_a_source_that_is_really_lost(walk, whole
         if name.startswith("mask.") and name.removeprefix("mask.") not in READ_ON:
             predicted = np.where(touches[at], 0.0, whole[0][:, at])
             # A row that lacks other columns as well may lose a mask that the source alone would leave.
-            assert (lost[:, at] != predicted).mean() < 0.02, name
+            assert (lost[:, at] != predicted).mean() < 0.05, name
 
 
 def test_the_network_that_sees_nothing_but_the_book_is_lost_with_it(walk, groups, names):
