@@ -13,7 +13,7 @@ from mia.evaluation.performance import joined
 from mia.evaluation.report import Importance, Quantiles, ReportContent, figures, write
 from mia.features.shap_weighting import agreement
 from mia.regime.regime_detector import REGIMES
-from mia.task import encoders, features, ingest, judging, store, trial
+from mia.task import encoders, ingest, judging, store, trial
 from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
 from mia.task.judging import POLICY, Judged, Walks
@@ -127,8 +127,10 @@ def _summary(
     whole = joined(walks.names[POLICY])
     weights = [fold.policy.digest for fold in judged]
     present = made.bars.sources_present()
-    own = set(features.MODEL_GROUPS)
-    available = [name for name in table.plans.names if set(table.plans.sources(name)) - own <= set(present)]
+    market = table.plans.market
+    available = [name for name in market.names if set(market.sources(name)) <= set(present)]
+    # What models and the policy say has inputs where it ever said something.
+    made_by_models = sum(int(np.isfinite(part).any(axis=0).sum()) for part in (table.block.model, table.block.own))
     result = digest.of_json(
         [made.digest, weights, digest.of_arrays(whole.equity_cents, whole.position), dict(oos), settings.seed]
     )
@@ -143,7 +145,11 @@ def _summary(
         "data_digest": made.digest,
         "digest": result,
         "bars": len(made.bars),
-        "features": {"computed": len(table.plans.names), "with_inputs": len(available), "sources": list(present)},
+        "features": {
+            "computed": len(table.plans.names),
+            "with_inputs": len(available) + made_by_models,
+            "sources": list(present),
+        },
         "folds": [_fold_row(fold, part) for fold, part in zip(judged, walks.names[POLICY], strict=True)],
         "headline_fill": settings.broker.headline,
         "oos": dict(oos),
