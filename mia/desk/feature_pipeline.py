@@ -31,6 +31,9 @@ _BOOK = np.array([INDEX[name] for name in BOOK_SERIES])
 _VIX = INDEX["xa.vix"]
 _CLOSE, _HIGH, _LOW = (INDEX[f"bar.{name}"] for name in ("close", "high", "low"))
 
+ATR = ("atr_dynamic", "atr_14")
+"""Columns that say how large a bar is: the first, and its stand-in while that is cold."""
+
 ENCODER_ROWS = 512
 """Rows a new encoder is led through before its first answer: several times what it remembers."""
 
@@ -187,19 +190,19 @@ class FeaturePipeline:
         belief = np.tile(self._belief, (len(rows), 1))
         model_rows = np.full((len(rows), len(MODEL_SERIES.names)), np.nan)
         if self.snapshot is not None:
-            belief = self._learned(self.snapshot, ts, rows, features, model_rows)
+            view, _ = self.snapshot.scaler.transform(features, rows[:, _SLOT])
+            belief = self._learned(self.snapshot, ts, rows, features, view, model_rows)
         model = self._model.advance(model_rows) if self._model else np.empty((len(rows), 0))
         own = np.empty((len(rows), 0))
         if self._own is not None:
             own_rows = np.full((len(rows), len(SELF_SERIES.names)), np.nan)
             if self.snapshot is not None:
-                own_rows = self._be_aware(self.snapshot, rows, features, model, belief)
+                own_rows = self._be_aware(self.snapshot, rows, features, view, model, belief)
             own = self._own.advance(own_rows)
         return Block(features=features, model=model, own=own, belief=belief)
 
-    def _learned(self, snapshot: Snapshot, ts: Array, rows: Array, features: Array, model: Array) -> Array:
+    def _learned(self, snapshot: Snapshot, ts: Array, rows: Array, features: Array, view: Array, model: Array) -> Array:
         """Fill the base series of models in `model`; returns the belief (n, K)."""
-        view, _ = snapshot.scaler.transform(features, rows[:, _SLOT])
         belief = snapshot.regime.scan(self._belief, regime_inputs(features, view, self._columns["regime"]))
         self._belief = belief[-1].copy()
         model[:, _REGIME] = np.column_stack([belief, _expected(belief, _row_entropy(snapshot.regime.transmat))])
@@ -215,11 +218,12 @@ class FeaturePipeline:
         embedded: Array = snapshot.encoder.advance(self._states["encoder"], seen, book, vix)
         return embedded
 
-    def _be_aware(self, snapshot: Snapshot, rows: Array, features: Array, model: Array, belief: Array) -> Array:
+    def _be_aware(
+        self, snapshot: Snapshot, rows: Array, features: Array, view: Array, model: Array, belief: Array
+    ) -> Array:
         """(n, SELF) base series of the policy: what the sentinel said one bar ago, and how the features drift."""
         drift = np.full(len(rows), np.nan)
         if self._drift is not None:
-            view, _ = snapshot.scaler.transform(features, rows[:, _SLOT])
             drift = self._drift.advance(self._states["drift"], _known(features, view))
         said = silent(drift)
         if snapshot.sentinel is not None:
@@ -255,7 +259,7 @@ class FeaturePipeline:
         if snapshot.memory is None or self._model is None:
             return
         self._columns["memory"] = columns_of(self.plans.market, snapshot.memory.inputs, "the memory")
-        self._columns["atr"] = np.array([self.plans.market.columns.index(name) for name in ("atr_dynamic", "atr_14")])
+        self._columns["atr"] = service_columns(self.plans.market, ATR, "the memory")
         same = self._memory is not None and self._memory.basis.inputs == snapshot.memory.inputs
         self._memory = ContextMemory(basis=snapshot.memory, settings=self._memory_settings)
         self._states["memory"] = rebase(self._states["memory"], snapshot.memory) if same else self._memory.new_state()
@@ -308,6 +312,20 @@ def _known(features: Array, view: Array) -> Array:
     return np.where(np.isfinite(features[:, : view.shape[1]]), view, np.nan)
 
 
+def service_columns(plan: Plan, names: Any, reader: str) -> Array:
+    """(k,) columns of the market plan by name, the hidden ones included.
+
+    Raises
+    ------
+    ConfigurationError : naming the feature.
+    """
+    place = {name: at for at, name in enumerate(plan.columns)}
+    for name in names:
+        if name not in place:
+            raise ConfigurationError(f"{reader} reads {name}, which the feature set does not compute; choose another")
+    return np.array([place[name] for name in names], dtype=np.int64)
+
+
 def columns_of(plan: Plan, names: Any, reader: str) -> Array:
     """(k,) columns of published features that are not fitted themselves.
 
@@ -315,13 +333,11 @@ def columns_of(plan: Plan, names: Any, reader: str) -> Array:
     ------
     ConfigurationError : naming the feature.
     """
-    place, learned = {name: at for at, name in enumerate(plan.names)}, plan.learned_nodes
+    found = service_columns(plan, names, reader)
     for name in names:
-        if name not in place:
-            raise ConfigurationError(f"{reader} reads {name}, which the feature set does not compute; choose another")
-        if name in learned:
+        if name in plan.learned_nodes:
             raise ConfigurationError(f"{reader} reads {name}, which is fitted itself; choose another feature")
-    return np.array([place[name] for name in names], dtype=np.int64)
+    return found
 
 
 def _expected(belief: Array, values: Array) -> Array:

@@ -1,5 +1,6 @@
 """Parts that both networks share: heads, losses, steps. Imported only while training, because it needs torch."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
@@ -30,7 +31,7 @@ def barrier_loss(scores: Tensor, barrier: Tensor, mask: Tensor) -> Tensor:
     return masked_mean(loss, mask.flatten())
 
 
-class SequenceModule(pl.LightningModule):
+class SequenceModule(pl.LightningModule, ABC):
     """A network over sequences of rows; subclasses say what it computes and how wrong it was.
 
     Parameters
@@ -46,13 +47,13 @@ class SequenceModule(pl.LightningModule):
         self._losses: list[Tensor] = []
         self.total_steps, self.learning_rate, self.weight_decay = total_steps, learning_rate, weight_decay
 
+    @abstractmethod
     def sequence(self, x: Tensor, since: int = 0) -> dict[str, Tensor]:
         """All outputs for the rows of x (B, W, F) from row `since` on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def error(self, told: dict[str, Tensor], batch: dict[str, Tensor]) -> Tensor:
         """Loss of outputs over the rows that have labels."""
-        raise NotImplementedError
 
     def loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Loss over the rows of a batch that count."""

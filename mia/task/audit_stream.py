@@ -22,7 +22,7 @@ from mia.evaluation.audit.finding import Finding
 from mia.regime.regime_detector import REGIMES
 from mia.risk.flat_rules import may_enter, must_flat
 from mia.task.audit_subject import POSITIONS, Subject, model_columns, past
-from mia.task.train import safety_columns
+from mia.task.tapes import safety_columns
 
 Array = np.ndarray
 CUT, SPOILT = "future cut off", "future spoilt"
@@ -194,7 +194,7 @@ def rules(subject: Subject, places: Sequence[int]) -> list[Finding]:
     values = subject.made.bars.values
     changes = Changes("action", "entry rules", ("must_flat", "may_enter"))
     clock = [INDEX[f"cal.{name}"] for name in ("minutes_to_close", "minutes_to_rth_close", "rth")]
-    safety = safety_columns(settings, subject.state)
+    safety = safety_columns(settings, subject.state.plans)
     for row in (row for row in places if row < len(tape)):
         times = [np.ascontiguousarray(values[:row, column]) for column in clock]
         flat = must_flat(*times, subject.made.bars.bar_minutes, settings.risk)

@@ -223,12 +223,7 @@ def make(settings: RunSettings, made: Ingested, watch: Watch) -> FeatureTable:
     return table
 
 
-def newest(settings: RunSettings, table: FeatureTable, row: int) -> Snapshot:
-    """The newest fit on rows before `row` only."""
-    return newest_of(settings, table.snapshots, row)
-
-
-def newest_of(settings: RunSettings, fits: list[Snapshot], row: int) -> Snapshot:
+def newest(settings: RunSettings, fits: list[Snapshot], row: int) -> Snapshot:
     """The newest of some fits on rows before `row` only.
 
     Raises
@@ -242,7 +237,7 @@ def newest_of(settings: RunSettings, fits: list[Snapshot], row: int) -> Snapshot
 
 
 def check_fits(settings: RunSettings, session: Array, row: int) -> None:
-    """Refuse, before anything is computed, rows whose sessions give no fit before `row`; errors as in `newest_of`."""
+    """Refuse, before anything is computed, rows whose sessions give no fit before `row`; errors as in `newest`."""
     cuts = Schedule(settings.snapshots).cuts(session)
     if not cuts or cuts[0] > row:
         raise _no_fit(settings, row)
@@ -257,7 +252,7 @@ def _no_fit(settings: RunSettings, row: int) -> ConfigurationError:
 
 def frozen(settings: RunSettings, made: Ingested, table: FeatureTable, row: int, stop: int) -> tuple[Snapshot, Block]:
     """Rows 0 to `stop - 1` as a bundle trained at `row` sees them: later fits have not happened."""
-    snapshot = newest(settings, table, row)
+    snapshot = newest(settings, table.snapshots, row)
     after = table.snapshots[snapshot.index + 1 :]
     change = after[0].fit_stop if after else len(table.block)
     if change >= stop:
@@ -555,11 +550,6 @@ class Stored:
 
 
 _WHAT = {"plan": "features", "data": "bars", "asked": "settings", "rows": "bars"}
-
-
-def stored(settings: RunSettings, bars: ingest.Stored) -> Stored:
-    """What is on disk for the market."""
-    return Stored(settings, bars)
 
 
 def load(settings: RunSettings) -> FeatureTable:

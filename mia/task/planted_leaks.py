@@ -130,7 +130,7 @@ def _policy_sees_the_test() -> Any:
 
 
 def _newest_fit_everywhere() -> Any:
-    return _replaced(features, "newest_of", lambda _: lambda *asked: asked[1][-1])
+    return _replaced(features, "newest", lambda _: lambda *asked: asked[1][-1])
 
 
 @contextmanager

@@ -79,7 +79,7 @@ def make(settings: RunSettings, made: Ingested, table: FeatureTable, fold: Fold)
     return FoldState(
         fold=fold,
         plans=table.plans,
-        snapshot=features.newest(settings, table, fold.train.stop),
+        snapshot=features.newest(settings, table.snapshots, fold.train.stop),
         view=fit_view(settings, table.plans, table.block, made.bars.column("cal.slot"), made.bars.ts, fold.train),
     )
 
@@ -147,7 +147,7 @@ def load(settings: RunSettings, made: Ingested, table: FeatureTable) -> list[Fol
         FoldState(
             fold=fold,
             plans=table.plans,
-            snapshot=features.newest(settings, table, fold.train.stop),
+            snapshot=features.newest(settings, table.snapshots, fold.train.stop),
             view=ModelView.from_json(store.read_text(root / f"fold_{fold.index}" / "view.json", remedy)),
         )
         for fold in splits(settings, made)
@@ -160,13 +160,13 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     Writes fold_<k>/view.json, hmm_transitions.csv and regimes.parquet (belief and likeliest regime of every bar).
     """
     stored = ingest.stored(settings)
-    written = features.stored(settings, stored)
+    written = features.Stored(settings, stored)
     ts, slots, session = written.clock()
     todo = folds(session, settings.evaluation)
     target = store.folder(settings.outputs, "regime", settings.market.name)
     with store.replacing(target) as fresh, watch.step("scale per fold", len(todo)) as step:
         for done, fold in enumerate(todo):
-            features.newest_of(settings, written.snapshots, fold.train.stop)
+            features.newest(settings, written.snapshots, fold.train.stop)
             rows = thinned(fold.train, settings.snapshots.most_rows)
             sample = np.arange(len(ts))[rows]
             found = ModelView.fit(

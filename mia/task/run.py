@@ -15,7 +15,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     """Run every stage in memory and leave a run directory: summary.json, report.html, bundle/."""
     started = cpu_seconds()  # a sweep runs its jobs in one process; each reports its own
     if not warm.is_compiled() and not settings.quiet:
-        watch.say("first run of this version: compiling takes about half a minute, later runs start at once")
+        watch.say("first run of this version: compiling takes about a minute, later runs start at once")
     with warm.beside() as compiled:
         made = ingest.make(settings, watch)
         compiled()

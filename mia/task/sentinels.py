@@ -10,26 +10,21 @@ from mia.algo import learner
 from mia.algo.policy import TrainedPolicy
 from mia.algo.sentinel import Sentinel as Shadow
 from mia.broker.terms import terms
-from mia.desk.feature_pipeline import Block
-from mia.desk.group_columns import GroupColumns
+from mia.desk.feature_pipeline import ATR, Block, service_columns
 from mia.desk.model_view import ModelView
 from mia.desk.observation import ObservationTemplate
 from mia.desk.plans import Plans
 from mia.desk.sentinel import Sentinel
-from mia.desk.tape import from_bars
 from mia.domain.bars import Bars
 from mia.domain.errors import ArtefactMismatch, DataError
 from mia.domain.rng import generator
-from mia.domain.series import SERIES_SETS
 from mia.features.normalisation import Scaler
 from mia.regime.regime_detector import REGIMES
-from mia.risk.flat_rules import may_enter, must_flat
 from mia.risk.limits import limits
+from mia.task import tapes
 from mia.task.settings import RunSettings
 
 Array = np.ndarray
-
-CLIP = 10.0
 
 
 def train(settings: RunSettings, plans: Plans, bars: Bars, block: Block, index: int) -> Sentinel | None:
@@ -44,20 +39,11 @@ def train(settings: RunSettings, plans: Plans, bars: Bars, block: Block, index: 
     slots = bars.column("cal.slot").astype(np.int64)
     view = ModelView.fit(seen, market_block, slots, slice(0, len(block)), ts=bars.ts, settings=settings.features.scaler)
     names = tuple(spec.name for spec in seen.view_specs if spec.fallback)
-    template = ObservationTemplate(view=seen.names, selected=names, masks=view.groups, regimes=REGIMES, clip=CLIP)
-    scaled, masks = view.transform(market_block, slots)
-    safety = [plans.market.columns.index(name) for name in settings.risk.safety_features]
-    clock = (bars.column(f"cal.{name}") for name in ("minutes_to_close", "minutes_to_rth_close", "rth"))
-    sources = tuple(group for series in SERIES_SETS for group in series.groups)
-    tape = from_bars(
-        settings.market,
-        bars,
-        must_flat=must_flat(*clock, bars.bar_minutes, settings.risk),
-        may_enter=may_enter(block.features, safety, warm_up=settings.risk.warm_up_bars),
-        obs=template.batch(scaled, masks, block.belief, names=seen.names),
-        belief=block.belief,
-        groups=GroupColumns.of(view.groups, view.members(), sources, template.columns, len(REGIMES), view.neutral),
+    template = ObservationTemplate(
+        view=seen.names, selected=names, masks=view.groups, regimes=REGIMES, clip=tapes.OBSERVATION_CLIP
     )
+    scaled, masks = view.transform(market_block, slots)
+    tape = tapes.lay_out(settings, plans, bars, market_block, view, (scaled, masks), template)
     seed = int(generator(settings.seed, "sentinel", str(index)).integers(2**31))
     cost = terms(settings.market, settings.broker.model(settings.broker.train))
     try:
@@ -78,7 +64,6 @@ def _sentinel(
     market = settings.market
     cost = terms(market, settings.broker.model(settings.broker.headline))
     bounds = limits(settings.risk, market)
-    columns = plans.market.columns
     return Sentinel(
         # A drawdown limit would end its account for good; here a drawdown is only measured.
         shadow=Shadow(policy=policy, terms=cost, limits=replace(bounds, max_drawdown_cents=0)),
@@ -88,8 +73,8 @@ def _sentinel(
         tick_value_cents=cost.tick_value_cents,
         tick_size=market.tick_size,
         profile=settings.risk,
-        safety=[columns.index(name) for name in settings.risk.safety_features],
-        atr=[columns.index(name) for name in ("atr_dynamic", "atr_14")],
+        safety=tapes.safety_columns(settings, plans),
+        atr=service_columns(plans.market, ATR, "the sentinel"),
         bar_minutes=bar_minutes,
     )
 

@@ -8,23 +8,17 @@ from typing import Any
 from mia.algo import learner
 from mia.algo.policy import TrainedPolicy
 from mia.broker.terms import terms
-from mia.desk.group_columns import GroupColumns
 from mia.desk.observation import ObservationTemplate
-from mia.desk.tape import Tape, from_bars
+from mia.desk.tape import Tape
 from mia.domain.rng import generator
-from mia.domain.series import SERIES_SETS
 from mia.features.shap_weighting import Selection
 from mia.regime.regime_detector import REGIMES
-from mia.risk.flat_rules import may_enter, must_flat
-from mia.task import features, ingest, regime, select, snapshots, store
+from mia.task import features, ingest, regime, select, snapshots, store, tapes
 from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
 from mia.task.regime import FoldState, FoldView
 from mia.task.settings import RunSettings
 from mia.task.watch import Watch
-
-SOURCES = tuple(group for series in SERIES_SETS for group in series.groups)
-OBSERVATION_CLIP = 10.0  # beyond the scaler's own bounds: a last guard, not a transformation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,54 +46,12 @@ def lesson(settings: RunSettings, made: Ingested, state: FoldState, seen: FoldVi
         selected=selection.names,
         masks=state.view.groups,
         regimes=REGIMES,
-        clip=OBSERVATION_CLIP,
+        clip=tapes.OBSERVATION_CLIP,
         weights=settings.regime_weights.columns(REGIMES, selection.names),
     )
-    belief = seen.block.belief
-    obs = template.batch(seen.view, seen.masks, belief, names=state.plans.names)
     bars = made.bars.head(len(seen.block))
-    column = bars.column
-    tape = from_bars(
-        settings.market,
-        bars,
-        must_flat=must_flat(
-            column("cal.minutes_to_close"),
-            column("cal.minutes_to_rth_close"),
-            column("cal.rth"),
-            bars.bar_minutes,
-            settings.risk,
-        ),
-        may_enter=may_enter(seen.block.features, safety_columns(settings, state), warm_up=settings.risk.warm_up_bars),
-        obs=obs,
-        belief=belief,
-        groups=GroupColumns.of(
-            state.view.groups,
-            state.view.members(),
-            SOURCES,
-            template.columns,
-            len(template.regimes),
-            state.view.neutral,
-        ),
-    )
+    tape = tapes.lay_out(settings, state.plans, bars, seen.block, state.view, (seen.view, seen.masks), template)
     return Lesson(state=state, selection=selection, template=template, tape=tape)
-
-
-def safety_columns(settings: RunSettings, state: FoldState) -> list[int]:
-    """Columns of the features without which nothing may be entered.
-
-    Raises
-    ------
-    ConfigurationError : if one of them is not computed.
-    """
-    from mia.domain.errors import ConfigurationError
-
-    place = {name: at for at, name in enumerate(state.plans.market.columns)}
-    for name in settings.risk.safety_features:
-        if name not in place:
-            raise ConfigurationError(
-                f"risk.safety_features names {name}, which features={settings.features.name} does not compute"
-            )
-    return [place[name] for name in settings.risk.safety_features]
 
 
 def make(settings: RunSettings, taught: Lesson, progress: Any) -> TrainedPolicy:

@@ -114,6 +114,9 @@ class Terminal:
         try:
             yield step
             outcome = ""
+        except GeneratorExit:  # whoever read the rows has enough of them: nothing failed
+            outcome = "left off after"
+            raise
         finally:
             seconds = time.perf_counter() - began
             step.close()

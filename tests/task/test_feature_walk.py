@@ -80,7 +80,7 @@ def catalogue(settings, bars, folder, watch):
 
 @pytest.fixture(scope="module")
 def stored(settings, bars, catalogue):
-    return features.stored(settings, bars)
+    return features.Stored(settings, bars)
 
 
 def assert_same(one, other):
@@ -182,9 +182,9 @@ def test_rows_before_the_next_fit_are_the_tables_own(settings, made, table):
 
 def test_training_that_ends_before_the_first_fit_is_refused_in_one_line(settings, table):
     with pytest.raises(ConfigurationError, match="training ends at bar 779 but snapshots") as caught:
-        features.newest(settings, table, 779)
+        features.newest(settings, table.snapshots, 779)
     assert "\n" not in str(caught.value)
-    assert features.newest(settings, table, 780) is table.snapshots[0]
+    assert features.newest(settings, table.snapshots, 780) is table.snapshots[0]
 
 
 def test_a_restart_is_possible_after_a_fit_without_encoder_or_sentinel(settings, made, table):
@@ -290,17 +290,17 @@ def test_bars_alone_leave_117_columns_and_the_catalogue_says_what_the_others_lac
 )
 def test_a_table_made_with_other_settings_is_refused(settings, bars, catalogue, what, change):
     with pytest.raises(ArtefactMismatch, match=f"made with other {what}; run python -m mia .market=ES task=features"):
-        features.stored(change(settings), bars)
+        features.Stored(change(settings), bars)
 
 
 def test_a_table_made_of_other_bars_is_refused(settings, bars, catalogue):
     with pytest.raises(ArtefactMismatch, match="made with other bars"):
-        features.stored(settings, replace(bars, digest="0" * 64))
+        features.Stored(settings, replace(bars, digest="0" * 64))
 
 
 def test_a_table_that_was_never_made_is_missed_with_its_command(settings, bars, tmp_path):
     with pytest.raises(ArtefactMissing, match="task=features"):
-        features.stored(replace(settings, outputs=str(tmp_path)), bars)
+        features.Stored(replace(settings, outputs=str(tmp_path)), bars)
 
 
 def test_the_regime_stage_writes_the_views_and_beliefs_of_the_walk_in_memory(settings, made, table, catalogue, watch):
