@@ -78,6 +78,16 @@ def contracts(target: float, max_contracts: int) -> int:
 
 
 @njit(cache=True)
+def contracts_of(targets: Array, max_contracts: int) -> Array:
+    """Return (T, P) int64, `contracts` of each of (T, P) targets."""
+    out = np.empty(targets.shape, dtype=np.int64)
+    for t in range(targets.shape[0]):
+        for i in range(targets.shape[1]):
+            out[t, i] = contracts(targets[t, i], max_contracts)
+    return out
+
+
+@njit(cache=True)
 def permit(account: Array, wish: int, must_flat: bool, may_enter: bool, rule: Array) -> tuple[int, int]:
     """Return what the rules leave of a wished position [contracts], and the bits of those that changed it."""
     held = account[POSITION]

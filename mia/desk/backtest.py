@@ -12,6 +12,7 @@ from mia.desk.accounting import (
     GROSS,
     POSITION,
     contracts,
+    contracts_of,
     new_accounts,
     rules,
     settle,
@@ -130,15 +131,6 @@ def _walk(
         _record(account, t + 1, out)
 
 
-@njit(cache=True)
-def _contracts_of(targets: Array, max_contracts: int) -> Array:
-    out = np.empty(targets.shape, dtype=np.int64)
-    for t in range(targets.shape[0]):
-        for i in range(targets.shape[1]):
-            out[t, i] = contracts(targets[t, i], max_contracts)
-    return out
-
-
 def run_targets(
     tape: Tape, targets: Array, terms: Terms, limits: Limits | None = None, *, close_at_end: bool = True
 ) -> Track:
@@ -167,7 +159,15 @@ def run_targets(
     return _run_wishes(tape, wishes, terms, kept, close_at_end)
 
 
-def run_policy(tape: Tape, policy: DeskPolicy, terms: Terms, limits: Limits, *, close_at_end: bool = True) -> Track:
+def run_policy(
+    tape: Tape,
+    policy: DeskPolicy,
+    terms: Terms,
+    limits: Limits,
+    *,
+    close_at_end: bool = True,
+    account: Array | None = None,
+) -> Track:
     """Return the track of a policy that sees the market part of each row and the position it then holds.
 
     A policy with a `table` is asked once for all rows and positions; another is asked row by row. Both take
@@ -180,6 +180,8 @@ def run_policy(tape: Tape, policy: DeskPolicy, terms: Terms, limits: Limits, *, 
     terms : what a tick is worth and a side costs
     limits : limits to keep
     close_at_end : charge one side for closing, at the last close, what is still held there
+    account : (FIELDS,) int64, the account at the first row, e.g. `Track.account` of the rows before; it is not
+        changed. None: one that holds nothing and has gained nothing
     """
     most = limits.max_contracts
     if isinstance(policy, TablePolicy):
@@ -189,10 +191,9 @@ def run_policy(tape: Tape, policy: DeskPolicy, terms: Terms, limits: Limits, *, 
             raise DataError(
                 f"backtest {tape.market.name}: a policy's table must be ({len(tape)}, {len(held)}), was {targets.shape}"
             )
-        return _run_wishes(tape, _contracts_of(targets, most), terms, limits, close_at_end)
+        return _run_wishes(tape, contracts_of(targets, most), terms, limits, close_at_end, account)
     rule = rules(terms, limits)
-    account = new_accounts(1)[0]
-    out = np.zeros((5, len(tape)), dtype=np.int64)
+    account, out = _begun(account, len(tape))
     new_session = np.diff(tape.session) != 0
     decide, obs = policy.decide, tape.obs
     for t in range(len(tape) - 1):
@@ -212,10 +213,19 @@ def run_policy(tape: Tape, policy: DeskPolicy, terms: Terms, limits: Limits, *, 
     return _track(tape, account, rule, out, terms, close_at_end)
 
 
-def _run_wishes(tape: Tape, wishes: Array, terms: Terms, limits: Limits, close_at_end: bool) -> Track:
+def _begun(account: Array | None, rows: int) -> tuple[Array, Array]:
+    """An account to walk with, and the (5, rows) track whose first row it is."""
+    account = new_accounts(1)[0] if account is None else account.copy()
+    out = np.zeros((5, rows), dtype=np.int64)
+    _record(account, 0, out)
+    return account, out
+
+
+def _run_wishes(
+    tape: Tape, wishes: Array, terms: Terms, limits: Limits, close_at_end: bool, account: Array | None = None
+) -> Track:
     rule = rules(terms, limits)
-    account = new_accounts(1)[0]
-    out = np.zeros((5, len(tape)), dtype=np.int64)
+    account, out = _begun(account, len(tape))
     _walk(tape.close, tape.open, tape.session, tape.must_flat, tape.may_enter, wishes, rule, account, out)
     return _track(tape, account, rule, out, terms, close_at_end)
 

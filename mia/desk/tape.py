@@ -8,6 +8,7 @@ from mia.desk.group_columns import GroupColumns
 from mia.domain.bars import Bars
 from mia.domain.errors import DataError
 from mia.domain.market import Market
+from mia.reward.context import CONTEXT
 
 Array = np.ndarray
 
@@ -40,6 +41,8 @@ class Tape:
     obs : (T, Dm) float32, market part of the observation, finite
     belief : (T, K) float64, filtered regime probabilities
     groups : which entries of `obs` go when a source is lost, None if nobody asks
+    context : (T, C) float64, what rewards may know at each row's close, columns `mia.reward.context.CONTEXT`, NaN
+        where unknown; None: all unknown
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Tape:
     obs: Array
     belief: Array
     groups: GroupColumns | None = None
+    context: Array | None = None
 
     def __post_init__(self) -> None:
         rows, name = len(self.ts), self.market.name
@@ -82,6 +86,15 @@ class Tape:
         # A sum is finite exactly when no term is NaN or infinite: cheaper than a mask as large as `obs`.
         if not np.isfinite(self.obs.sum(dtype=np.float64)) or not np.isfinite(self.belief.sum()):
             raise DataError(f"tape {name}: obs and belief must be finite; missing values need a neutral value")
+        if self.context is not None:
+            self._check_context(self.context)
+
+    def _check_context(self, context: Array) -> None:
+        shape, name = (len(self.ts), len(CONTEXT)), self.market.name
+        if context.dtype != np.float64 or context.shape != shape:
+            raise DataError(f"tape {name}: context must be {shape} float64, was {context.shape} {context.dtype.name}")
+        if np.isinf(context).any():
+            raise DataError(f"tape {name}: context must not be infinite; what is unknown is NaN")
 
     def __len__(self) -> int:
         return len(self.ts)
@@ -96,7 +109,8 @@ class Tape:
         if not 0 <= start < stop <= len(self):
             raise DataError(f"tape {self.market.name}: rows {start} to {stop} lie outside its {len(self)} rows")
         parts = {field.name: getattr(self, field.name)[start:stop] for field in fields(self) if field.name in _DTYPES}
-        return replace(self, **parts)
+        context = None if self.context is None else self.context[start:stop]
+        return replace(self, **parts, context=context)
 
 
 def ticks(prices: Array, what: str) -> Array:
@@ -118,6 +132,7 @@ def from_bars(
     obs: Array,
     belief: Array,
     groups: GroupColumns | None = None,
+    context: Array | None = None,
 ) -> Tape:
     """Return the tape of annotated `bars`; prices become whole ticks, sessions come from ``cal.session``."""
     columns = {
@@ -133,5 +148,6 @@ def from_bars(
         obs=np.ascontiguousarray(obs, dtype=np.float32),
         belief=np.ascontiguousarray(belief, dtype=np.float64),
         groups=groups,
+        context=context,
         **columns,
     )

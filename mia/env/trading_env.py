@@ -13,6 +13,7 @@ from mia.desk.accounting import (
     EQUITY,
     FORCED,
     OVERNIGHT,
+    PEAK,
     POSITION,
     is_ruined,
     new_accounts,
@@ -23,7 +24,7 @@ from mia.desk.tape import Tape
 from mia.domain.errors import ConfigurationError
 from mia.env import actions as menu
 from mia.env.episodes import Episodes
-from mia.reward.pnl import Reward
+from mia.reward.reward import Reward
 from mia.risk.limits import Limits
 
 Array = np.ndarray
@@ -68,6 +69,7 @@ class TradingEnv(gymnasium.Env[Array, Any]):
         self._account = new_accounts(1)[0]
         self._row = 0
         self._stop = 0
+        self._drawdown = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Start an episode; ``options={"episode": i}`` chooses its span instead of drawing one."""
@@ -77,6 +79,7 @@ class TradingEnv(gymnasium.Env[Array, Any]):
             raise ConfigurationError(f"env: episode must lie in 0 ... {len(self.episodes) - 1}, was {span}")
         self._row, self._stop = int(self.episodes.starts[span]), int(self.episodes.stops[span])
         self._account[:] = 0
+        self._drawdown = 0
         return self._observation(), self._info(flags=0)
 
     def step(self, action: Any) -> tuple[Array, float, bool, bool, dict[str, Any]]:
@@ -101,7 +104,10 @@ class TradingEnv(gymnasium.Env[Array, Any]):
         truncated = not terminated and self._row + 1 >= self._stop
         if terminated:
             self._stop = self._row
-        reward = self.reward(before, int(self._account[EQUITY]))
+        equity = int(self._account[EQUITY])
+        self._drawdown = max(self._drawdown, int(self._account[PEAK]) - equity)
+        context = None if tape.context is None else tape.context[t]
+        reward = self.reward(before, equity, position=int(self._account[POSITION]), context=context)
         return self._observation(), reward, terminated, truncated, self._info(int(flags))
 
     def _observation(self) -> Array:
@@ -115,6 +121,7 @@ class TradingEnv(gymnasium.Env[Array, Any]):
         return {
             "row": self._row,
             "equity_cents": int(account[EQUITY]),
+            "drawdown_cents": self._drawdown,
             "cost_cents": int(account[COST]),
             "position": int(account[POSITION]),
             "forced": int(account[FORCED]),

@@ -1,6 +1,6 @@
 """Thousands of accounts on one tape behind Stable-Baselines3's `VecEnv`, stepped by one compiled call."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,24 +9,27 @@ from numba import njit
 from stable_baselines3.common.vec_env import VecEnv
 
 from mia.broker.terms import Terms
-from mia.desk.accounting import EQUITY, POSITION, contracts, is_ruined, new_accounts, rules, step
+from mia.desk.accounting import EQUITY, PEAK, POSITION, contracts, is_ruined, new_accounts, rules, step
 from mia.desk.tape import Tape
-from mia.domain.errors import ConfigurationError
+from mia.domain.errors import ArtefactMismatch, ConfigurationError
 from mia.domain.rng import generator
 from mia.env import actions as menu
 from mia.env.episodes import Episodes
-from mia.reward.pnl import Reward
+from mia.reward.reward import Reward
 from mia.risk.limits import Limits
 
 Array = np.ndarray
 
 _GOING, _TERMINATED, _TRUNCATED = 0, 1, 2
 
+_REMEMBERED = ("accounts", "rows", "begun", "stops", "returns", "targets", "lost", "losses", "drawdowns")
+
 
 @njit(cache=True)
 def _step_all(
     accounts: Array,
     rows: Array,
+    begun: Array,
     stops: Array,
     targets: Array,
     close: Array,
@@ -38,6 +41,8 @@ def _step_all(
     most: int,
     change: Array,
     ended: Array,
+    losses: Array,
+    drawdowns: Array,
 ) -> int:
     """Step every account by one row; return how many episodes ended."""
     count = 0
@@ -55,6 +60,10 @@ def _step_all(
             rule,
         )
         rows[i] = t + 1
+        losses[i] = -accounts[i, EQUITY]
+        fall = accounts[i, PEAK] - accounts[i, EQUITY]
+        # An episode's first step forgets the one before, whose figures could be read until now.
+        drawdowns[i] = fall if t == begun[i] else max(drawdowns[i], fall)
         ended[i] = _GOING
         if is_ruined(accounts[i], rule):
             ended[i] = _TERMINATED
@@ -80,7 +89,8 @@ class TradingVecEnv(VecEnv):
 
     An ended episode starts anew at once, as Stable-Baselines3 expects: its last observation is in
     ``infos[i]["terminal_observation"]``, with ``TimeLimit.truncated``, ``episode`` return and length, and
-    ``equity_cents``. Other infos are empty, and every step returns arrays of its own.
+    ``equity_cents`` and ``drawdown_cents`` (largest fall of equity from its peak since the episode began). Other
+    infos are empty, and every step returns arrays of its own.
 
     Parameters
     ----------
@@ -129,6 +139,8 @@ class TradingVecEnv(VecEnv):
         self._returns = np.zeros(n_envs, dtype=np.float64)
         self._change = np.zeros(n_envs, dtype=np.int64)
         self._ended = np.zeros(n_envs, dtype=np.int64)
+        self._losses = np.zeros(n_envs, dtype=np.int64)
+        self._drawdowns = np.zeros(n_envs, dtype=np.int64)
         self._targets = np.zeros(n_envs, dtype=np.float64)
         self._empty: list[dict[str, Any]] = [{} for _ in range(n_envs)]
 
@@ -142,6 +154,57 @@ class TradingVecEnv(VecEnv):
         """(n,) int64, copy of the row each account stands at."""
         return self._rows.copy()
 
+    @property
+    def stops(self) -> Array:
+        """(n,) int64, copy of the row after the last of each account's episode."""
+        return self._stops.copy()
+
+    def losses(self) -> Array:
+        """Return (n,) float64, what each episode has lost by the end of the step just made [cents].
+
+        Negative where it gained. For an account whose episode ended with that step it is the ended episode's loss.
+        """
+        return self._losses.astype(np.float64)
+
+    def drawdowns(self) -> Array:
+        """Return (n,) float64, the largest fall of each episode's equity from its peak so far [cents].
+
+        The peak starts at 0. For an account whose episode ended with the step just made it is the ended episode's.
+        """
+        return self._drawdowns.astype(np.float64)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a step reads and the tape does not hold, by name: arrays and JSON-able values, copied.
+
+        An env of the same construction that restores it goes on bit for bit.
+        """
+        found: dict[str, Any] = {name: getattr(self, f"_{name}").copy() for name in _REMEMBERED}
+        return found | {"seeds": list(self._seeds), "rng": self._rng.bit_generator.state}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave.
+
+        Raises
+        ------
+        ArtefactMismatch : if it was of another kind of env; this one is then as it was.
+        """
+        if set(state) != {*_REMEMBERED, "seeds", "rng"}:
+            raise ArtefactMismatch(f"env state: holds {', '.join(sorted(state))}; it is of another version")
+        for name in _REMEMBERED:
+            mine, theirs = getattr(self, f"_{name}"), np.asarray(state[name])
+            if (mine.shape, mine.dtype) != (theirs.shape, theirs.dtype):
+                raise ArtefactMismatch(
+                    f"env state: {name} is {theirs.shape} {theirs.dtype}, here {mine.shape} {mine.dtype}; "
+                    "restore it into an env of the same accounts and observation"
+                )
+        stops = np.asarray(state["stops"])
+        if len(stops) and stops.max() > len(self.tape):
+            raise ArtefactMismatch(f"env state: walks a tape of at least {stops.max()} rows, here are {len(self.tape)}")
+        for name in _REMEMBERED:
+            setattr(self, f"_{name}", np.array(state[name]))
+        self._seeds = list(state["seeds"])
+        self._rng.bit_generator.state = state["rng"]
+
     def reset(self) -> Array:
         """Start an episode in every account and return the observations (n, D) float32."""
         if self._seeds[0] is not None:
@@ -150,6 +213,8 @@ class TradingVecEnv(VecEnv):
         self._reset_options()
         for i in range(self.num_envs):
             self._begin(i)
+        self._losses[:] = 0
+        self._drawdowns[:] = 0
         return self._observations()
 
     def step_async(self, actions: Array) -> None:
@@ -162,6 +227,7 @@ class TradingVecEnv(VecEnv):
         ended = _step_all(
             self._accounts,
             self._rows,
+            self._begun,
             self._stops,
             self._targets,
             tape.close,
@@ -173,8 +239,11 @@ class TradingVecEnv(VecEnv):
             self.most,
             self._change,
             self._ended,
+            self._losses,
+            self._drawdowns,
         )
-        rewards = self.reward.of_changes(self._change)
+        context = None if tape.context is None else tape.context[self._rows - 1]
+        rewards = self.reward.of_changes(self._change, self._accounts[:, POSITION], context)
         self._returns += rewards
         observations = self._observations()
         infos = self._empty.copy()
@@ -189,6 +258,7 @@ class TradingVecEnv(VecEnv):
                 "TimeLimit.truncated": bool(self._ended[i] == _TRUNCATED),
                 "episode": {"r": float(self._returns[i]), "l": int(self._rows[i] - self._begun[i]), "t": 0.0},
                 "equity_cents": int(self._accounts[i, EQUITY]),
+                "drawdown_cents": int(self._drawdowns[i]),
             }
             self._begin(int(i))
             observations[i] = self._observations(i, i + 1)[0]

@@ -1,25 +1,13 @@
-"""The plain reward: what the account gained after costs. Env and vector env call it."""
+"""The plain reward: what the account gained after costs. What every policy is judged by, whatever it learned from."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 
 from mia.domain.errors import ConfigurationError
+from mia.reward.reward import in_units, of_one
 
 Array = np.ndarray
-
-
-class Reward(Protocol):
-    """What one step of one account, or of many accounts at once, was worth."""
-
-    def __call__(self, before: int, after: int, context: Any = None) -> float:
-        """Return the reward of going from equity `before` to equity `after` [cents]."""
-        ...
-
-    def of_changes(self, change_cents: Array, context: Any = None) -> Array:
-        """Return (n,) float32 rewards of n net changes of equity (n,) int64 [cents]."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +17,34 @@ class PnlReward:
     Parameters
     ----------
     scale_cents : what one unit of reward is worth [cents], > 0
+
+    Raises
+    ------
+    ConfigurationError : if the scale is not positive.
     """
 
     scale_cents: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.scale_cents < float("inf"):
-            raise ConfigurationError(f"reward pnl: scale_cents must be positive, was {self.scale_cents:g}")
+        check_scale("pnl", self.scale_cents)
 
-    def __call__(self, before: int, after: int, context: Any = None) -> float:  # noqa: ARG002
-        """Return the reward of going from equity `before` to `after` [cents]; `context` is not used."""
-        return float(np.float32((after - before) / self.scale_cents))
+    def __call__(
+        self, before: float, after: float, *, position: float | None = None, context: Array | None = None
+    ) -> float:
+        """Return the reward of one step; position and context are not used."""
+        return of_one(self, before, after, position, context)
 
-    def of_changes(self, change_cents: Array, context: Any = None) -> Array:  # noqa: ARG002
-        """Return (n,) float32 rewards of (n,) int64 net changes [cents], each as `__call__` gives it."""
-        return np.divide(change_cents, self.scale_cents).astype(np.float32)
+    def of_changes(
+        self,
+        change_cents: Array,
+        position: Array | None = None,  # noqa: ARG002
+        context: Array | None = None,  # noqa: ARG002
+    ) -> Array:
+        """Return (n,) float32 rewards of (n,) net changes [cents]; position and context are not used."""
+        return in_units(change_cents, self.scale_cents)
+
+
+def check_scale(name: str, scale_cents: float) -> None:
+    """Refuse a unit that is not positive and finite."""
+    if not 0 < scale_cents < float("inf"):
+        raise ConfigurationError(f"reward {name}: scale_cents must be positive, was {scale_cents:g}")
