@@ -3,9 +3,20 @@
 import hashlib
 import os
 import tempfile
+from functools import cache
 from pathlib import Path
 
 __version__ = "0.1.0"
+
+
+@cache
+def source_digest() -> str:
+    """SHA-256 of all modules of the package."""
+    package = Path(__file__).parent
+    state = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        state.update(path.read_bytes())
+    return state.hexdigest()
 
 
 def _keep_compiled_code_apart() -> None:
@@ -16,14 +27,10 @@ def _keep_compiled_code_apart() -> None:
     """
     if "NUMBA_CACHE_DIR" in os.environ:
         return
-    package = Path(__file__).parent
-    state = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        state.update(path.read_bytes())
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     # A home that cannot be written to (a container, a locked-down desk) must not stop anybody.
     for base in (home, tempfile.gettempdir()):
-        folder = Path(base, "mia", state.hexdigest()[:16])
+        folder = Path(base, "mia", source_digest()[:16])
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError:

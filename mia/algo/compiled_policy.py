@@ -4,6 +4,7 @@ An action therefore never depends on the batch it was computed in. Called by pol
 inner validation as in backtest and live.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,9 +119,47 @@ def _rows(obs: Array, positions: Array, weights: Array, shape: Array, activation
     return out
 
 
-def best_actions(network: CompiledNetwork, obs: Array, positions: Array) -> Array:
-    """Return (T, P) int64, the action of the largest output; of equal ones the first."""
-    return network.forward(obs, positions).argmax(axis=2)
+@njit(cache=True)
+def squash(outputs: Array) -> Array:
+    """Return (T, P) float64 targets, the hyperbolic tangent of (T, P, 1) outputs, one by one."""
+    out = np.empty(outputs.shape[:2])
+    for t in range(outputs.shape[0]):
+        for p in range(outputs.shape[1]):
+            out[t, p] = math.tanh(outputs[t, p, 0])
+    return out
+
+
+@njit(cache=True)
+def insert(ordered: Array, n: int, value: float) -> None:
+    """Insert a value into the first n, which are ordered, as quantiles nearly are already."""
+    k = n
+    while k > 0 and ordered[k - 1] > value:
+        ordered[k] = ordered[k - 1]
+        k -= 1
+    ordered[k] = value
+
+
+@njit(cache=True)
+def tail_means(atoms: Array, quantiles: int, worst: int) -> Array:
+    """Return (T, P, A) float32, the mean of the `worst` lowest of each action's quantiles.
+
+    Parameters
+    ----------
+    atoms : (T, P, quantiles * A) float32, quantile-major
+    """
+    actions = atoms.shape[2] // quantiles
+    out = np.empty((atoms.shape[0], atoms.shape[1], actions), dtype=np.float32)
+    ordered = np.empty(quantiles)
+    for t in range(atoms.shape[0]):
+        for p in range(atoms.shape[1]):
+            for a in range(actions):
+                for i in range(quantiles):
+                    insert(ordered, i, atoms[t, p, i * actions + a])
+                total = 0.0
+                for i in range(worst):
+                    total += ordered[i]
+                out[t, p, a] = total / worst
+    return out
 
 
 def scores(layers: list[tuple[Array, Array]], activation: str, quantiles: int) -> CompiledNetwork:

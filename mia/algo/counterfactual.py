@@ -3,8 +3,15 @@
 Valid because a few contracts of ours do not move the market: what another position or action would have
 earned at a bar is known exactly. It stops being valid when fills depend on our own orders; then use
 Stable-Baselines3's ordinary replay buffer.
+
+Targets between the whole positions: for one contract and plain profit, money is linear between neighbouring whole
+actions at a whole position, so interpolating `reward` by the action's distance to both is exact there. At a position
+between whole ones as well it is exact if the cell is cut along action = position and interpolated on the triangle,
+not bilinearly, because the cost |action - position| has its kink on that line. Other rewards bend with the money:
+interpolate the experience's cents instead and ask its `reward` (see `mia.algo.experience`).
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +22,7 @@ from stable_baselines3.common.type_aliases import ReplayBufferSamples
 
 from mia.algo.experience import POSITIONS, Experience
 from mia.desk.group_columns import GroupColumns
+from mia.domain.errors import ArtefactMismatch
 
 Array = np.ndarray
 
@@ -26,6 +34,7 @@ class Outcomes(NamedTuple):
     next_market: torch.Tensor  # (B, Dm) float32, what is seen at the next row
     reward: torch.Tensor  # (B, 3, 3) float32, by position held and action [deviations of a bar]
     held: torch.Tensor  # (B, 3, 3) int64, index of the position held at the next row
+    rows: torch.Tensor  # (B,) int64, numbers of the rows
 
 
 class CounterfactualReplay(ReplayBuffer):
@@ -64,7 +73,7 @@ class CounterfactualReplay(ReplayBuffer):
         self.pos = 0
         self.rng = rng
         self.market = torch.from_numpy(experience.obs)
-        self.reward = torch.from_numpy((experience.cents / experience.bar_cents).astype(np.float32))
+        self.reward = torch.from_numpy(experience.rewards)
         self.held = torch.from_numpy(experience.held)
         self._order = np.empty(0, dtype=np.int64)
         self._groups, self._dropout = groups, dropout
@@ -96,7 +105,24 @@ class CounterfactualReplay(ReplayBuffer):
             next_market=next_market,
             reward=self.reward.index_select(0, rows),
             held=self.held.index_select(0, rows),
+            rows=rows,
         )
+
+    def state(self) -> dict[str, Any]:
+        """Return what decides the rows to come: an array and a JSON-able value, by name."""
+        return {"order": self._order.copy(), "rng": self.rng.bit_generator.state}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on drawing as the buffer `state` was taken of; ArtefactMismatch if it held other rows."""
+        order = np.array(state["order"]) if set(state) == {"order", "rng"} else None
+        if order is None or order.dtype != np.int64 or order.ndim != 1:
+            raise ArtefactMismatch("replay state: order and rng are needed, and nothing else; train anew")
+        if len(order) and (order.min() < 0 or order.max() >= self.buffer_size):
+            raise ArtefactMismatch(
+                f"replay state: draws rows this buffer of {self.buffer_size} does not hold; train anew"
+            )
+        self._order = order
+        self.rng.bit_generator.state = state["rng"]
 
     def sample(self, batch_size: int, env: Any = None) -> ReplayBufferSamples:  # noqa: ARG002
         """Return ordinary transitions at random positions and actions, for any off-policy learner.

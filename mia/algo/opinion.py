@@ -1,4 +1,4 @@
-"""What a trained policy thinks of a row, beyond what it does: action probabilities and quantiles of the outcome.
+"""What a policy thinks of a row, beyond what it does: action probabilities and quantiles of the outcome.
 
 Read by sentinel, so that the next bar's features can say how sure the policy was.
 """
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from mia.algo.compiled_policy import CompiledNetwork, pack, scores
+from mia.algo.compiled_policy import CompiledNetwork, insert, pack, squash
 from mia.algo.experience import POSITIONS
 from mia.algo.policy import FLAT, TrainedPolicy
+from mia.algo.vote import Policy, VotePolicy, check_width, leanings_of
 from mia.desk.awareness import LEVELS
-from mia.domain.errors import ArtefactMismatch
 
 Array = np.ndarray
 
@@ -23,6 +23,10 @@ action then has 0.57 to 0.996 (5 and 95 %), half of the rows above 0.95; a weake
 ACTIONS = len(POSITIONS)
 WIDTH = 1 + ACTIONS + len(LEVELS)
 """Target, probabilities of short, flat and long, quantiles."""
+_PROBABILITIES = slice(1, 1 + ACTIONS)
+# What a member of an ensemble says: target, probabilities, leaning.
+LEANING = 1 + ACTIONS
+SPOKEN = LEANING + 1
 
 
 inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -30,28 +34,26 @@ inner = njit(cache=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reader:
-    """A policy's weights, packed once for many questions.
+    """A policy, made ready once for many questions.
 
     Parameters
     ----------
     policy : whose opinion it is
-    values : the network of one value per action, as the policy decides by it
     atoms : the network of all quantiles; None if the learner has none
+    members : readers of an ensemble's members; without them one mind decides
     """
 
-    policy: TrainedPolicy
-    values: CompiledNetwork
+    policy: Policy
     atoms: CompiledNetwork | None
+    members: tuple["Reader", ...]
 
     @classmethod
-    def of(cls, policy: TrainedPolicy) -> "Reader":
-        """Pack a policy."""
-        layers = list(policy.layers)
-        return cls(
-            policy=policy,
-            values=scores(layers, policy.activation, policy.n_quantiles),
-            atoms=pack(layers, policy.activation) if policy.n_quantiles else None,
-        )
+    def of(cls, policy: Policy) -> "Reader":
+        """Make a policy ready."""
+        if isinstance(policy, VotePolicy):
+            return cls(policy=policy, atoms=None, members=tuple(cls.of(part) for part in policy.members.values()))
+        atoms = pack(list(policy.layers), policy.activation) if policy.n_quantiles else None
+        return cls(policy=policy, atoms=atoms, members=())
 
     def table(self, obs: Array, positions: Array) -> Array:
         """Return (n, P, 9) float64: target, probabilities and quantiles [cents] for every row and position held.
@@ -59,7 +61,9 @@ class Reader:
         Row by row, so that one row gives the same bits as many. A learner with quantiles: probabilities are a
         softmax of the values, its temperature `TEMPERATURE` x the mean interquartile range over the actions;
         quantiles are the chosen action's, from its sorted quantiles by linear interpolation. A learner without:
-        its own softmax, no quantiles (NaN). A policy that abstains is sure of flat, and that flat earns 0.
+        its own softmax, no quantiles (NaN). One with continuous actions: a target of 0.7 is long with probability
+        0.7 and else flat, no quantiles. An ensemble: its members' probabilities, each with its weight, no quantiles.
+        A policy that abstains is sure of flat, and that flat earns 0.
 
         Parameters
         ----------
@@ -71,19 +75,36 @@ class Reader:
         ArtefactMismatch : if the observation has another width than the policy reads.
         """
         policy = self.policy
-        if obs.ndim != 2 or obs.shape[1] != policy.width:
-            raise ArtefactMismatch(f"opinion: policy {policy.algo} reads {policy.width} columns, was given {obs.shape}")
+        check_width(policy, obs)
         out = np.zeros((len(obs), len(positions), WIDTH))
         if policy.abstains:
             out[:, :, 1 + FLAT] = 1.0
-            return out
-        values = self.values.forward(obs, positions)
-        atoms = self.atoms.forward(obs, positions) if self.atoms else np.empty((*values.shape[:2], 0), np.float32)
-        _opinions(values, atoms, policy.n_quantiles, policy.value_cents, np.array(LEVELS), np.array(POSITIONS), out)
+        elif isinstance(policy, VotePolicy):
+            out[:, :, 0] = policy.table(obs, positions)
+            _pool(self.spoken(obs, positions), np.array(policy.weights), out)
+        elif policy.actions == "continuous":
+            _lean(squash(policy.values(obs, positions)), out)
+        else:
+            values = policy.values(obs, positions)
+            atoms = self.atoms.forward(obs, positions) if self.atoms else np.empty((*values.shape[:2], 0), np.float32)
+            _opinions(values, atoms, policy.n_quantiles, policy.value_cents, np.array(LEVELS), np.array(POSITIONS), out)
         return out
 
+    def spoken(self, obs: Array, positions: Array) -> Array:
+        """Return (K, n, P, 5) float64: target, probabilities and leaning of each member of an ensemble.
 
-def opinions(policy: TrainedPolicy, obs: Array, held: Array) -> Array:
+        All NaN where a number it decides by is none.
+        """
+        said = np.empty((len(self.members), len(obs), len(positions), SPOKEN))
+        for k, part in enumerate(self.members):
+            assert isinstance(part.policy, TrainedPolicy)  # noqa: S101 - ensembles do not nest
+            said[k, ..., :LEANING] = part.table(obs, positions)[..., :LEANING]
+            said[k, ..., LEANING] = leanings_of(part.policy, obs, positions)
+            said[k][np.isnan(said[k, ..., LEANING])] = np.nan
+        return said
+
+
+def opinions(policy: Policy, obs: Array, held: Array) -> Array:
     """Return (n, 8) float64, `Reader.table` without the target, at the one position held at each row.
 
     Parameters
@@ -94,6 +115,43 @@ def opinions(policy: TrainedPolicy, obs: Array, held: Array) -> Array:
     """
     positions, place = np.unique(held, return_inverse=True)
     return Reader.of(policy).table(obs, positions)[np.arange(len(obs)), place, 1:]
+
+
+@njit(cache=True)
+def pool(said: Array, weights: Array, out: Array) -> None:
+    """Write the members' probabilities (K, 3), each with its weight (K,), to `out` (3,); sure of flat without any."""
+    total = 0.0
+    for a in range(ACTIONS):
+        out[a] = 0.0
+    for k in range(len(said)):
+        if weights[k] > 0.0 and not np.isnan(said[k, 0]):
+            total += weights[k]
+            for a in range(ACTIONS):
+                out[a] += weights[k] * said[k, a]
+    for a in range(ACTIONS):
+        if total > 0.0:
+            out[a] /= total
+        else:
+            out[a] = 1.0 if a == FLAT else 0.0
+
+
+@njit(cache=True)
+def _pool(said: Array, weights: Array, out: Array) -> None:
+    heard = np.empty((said.shape[0], ACTIONS))
+    for t in range(out.shape[0]):
+        for p in range(out.shape[1]):
+            for k in range(said.shape[0]):
+                heard[k] = said[k, t, p, 1:LEANING]
+            pool(heard, weights, out[t, p, 1 : 1 + ACTIONS])
+            out[t, p, 1 + ACTIONS :] = np.nan
+
+
+def _lean(targets: Array, out: Array) -> None:
+    out[:, :, 0] = targets
+    out[:, :, _PROBABILITIES] = np.stack(
+        [np.maximum(-targets, 0.0), 1.0 - np.abs(targets), np.maximum(targets, 0.0)], axis=2
+    )
+    out[:, :, 1 + ACTIONS :] = np.nan
 
 
 @inner
@@ -107,16 +165,6 @@ def _interpolated(ordered: Array, level: float) -> float:
     i = min(int(place), n - 2) if n > 1 else 0
     part = place - i
     return ordered[i] if part == 0.0 else ordered[i] + part * (ordered[i + 1] - ordered[i])
-
-
-@inner
-def _insert(ordered: Array, n: int, value: float) -> None:
-    """Insert a value into the first n, which are ordered, as quantiles nearly are already."""
-    k = n
-    while k > 0 and ordered[k - 1] > value:
-        ordered[k] = ordered[k - 1]
-        k -= 1
-    ordered[k] = value
 
 
 @inner
@@ -149,7 +197,7 @@ def _opinions(
                 spread = 0.0
                 for a in range(ACTIONS):
                     for i in range(n):
-                        _insert(ordered[a], i, atoms[t, p, i * ACTIONS + a])
+                        insert(ordered[a], i, atoms[t, p, i * ACTIONS + a])
                     spread += _interpolated(ordered[a], 0.75) - _interpolated(ordered[a], 0.25)
                 temperature = TEMPERATURE * spread / ACTIONS
             out[t, p, 0] = targets[best]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mia.algo.compiled_policy import CompiledNetwork, best_actions, pack, scores
+from mia.algo.compiled_policy import CompiledNetwork, pack, scores, squash, tail_means
 from mia.algo.experience import POSITIONS
 from mia.domain import digest
 from mia.domain.errors import ArtefactMismatch
@@ -26,20 +26,24 @@ class TrainedPolicy:
     algo : name of the learner
     layers : (matrix (outputs, inputs), bias (outputs,)) float32 of each layer, from [market | position] on
     activation : activation of the hidden layers, a key of `compiled_policy.ACTIVATIONS`
+    actions : "discrete" (a score for each of short, flat, long) or "continuous" (one output, its tangent the target)
     n_quantiles : quantiles of each action's value, quantile-major in the last layer; 0: one score per action
+    risk_level : share of the worst quantiles whose mean decides, in (0, 1]; 1: all, the expected value
     value_cents : what one unit of value is worth [cents]
     abstains : whether it stays flat whatever it sees, because validation found no profit beyond luck
     card : how it came about: JSON-able
 
     Raises
     ------
-    ArtefactMismatch : if the layers do not fit together, or to three actions.
+    ArtefactMismatch : if the layers do not fit together, or to the actions.
     """
 
     algo: str
     layers: tuple[tuple[Array, Array], ...]
     activation: str
+    actions: str = "discrete"
     n_quantiles: int
+    risk_level: float = 1.0
     value_cents: float
     abstains: bool
     card: Mapping[str, Any] = field(repr=False)
@@ -52,13 +56,26 @@ class TrainedPolicy:
                     f"policy {self.algo}: layer {i} has shape {matrix.shape} {matrix.dtype} where "
                     f"{(widths[i + 1], widths[i])} float32 is needed; train again"
                 )
-        if widths[-1] != len(POSITIONS) * max(self.n_quantiles, 1):
-            raise ArtefactMismatch(
-                f"policy {self.algo}: {widths[-1]} outputs are not {len(POSITIONS)} actions x "
-                f"{max(self.n_quantiles, 1)}; train again"
-            )
+        self._check_outputs(widths[-1])
         object.__setattr__(self, "_network", pack(list(self.layers), self.activation))
         object.__setattr__(self, "_scores", scores(list(self.layers), self.activation, self.n_quantiles))
+
+    def _check_outputs(self, outputs: int) -> None:
+        if self.actions not in ("discrete", "continuous") or (self.actions == "continuous" and self.n_quantiles):
+            raise ArtefactMismatch(
+                f"policy {self.algo}: {self.actions!r} actions with {self.n_quantiles} quantiles are none it knows; "
+                "train again"
+            )
+        if not 0 < self.risk_level <= 1 or (self.risk_level < 1 and not self.n_quantiles):
+            raise ArtefactMismatch(
+                f"policy {self.algo}: risk_level {self.risk_level:g} needs quantiles and lies in (0, 1]; train again"
+            )
+        needed = 1 if self.actions == "continuous" else len(POSITIONS) * max(self.n_quantiles, 1)
+        if outputs != needed:
+            raise ArtefactMismatch(
+                f"policy {self.algo}: {outputs} outputs are not the {needed} of {self.actions} actions with "
+                f"{self.n_quantiles} quantiles; train again"
+            )
 
     @property
     def width(self) -> int:
@@ -70,18 +87,38 @@ class TrainedPolicy:
         """SHA-256 of the weights."""
         return weights_digest(list(self.layers))
 
+    def to_state(self) -> dict[str, Any]:
+        """Return all fields, arrays as they are."""
+        state = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return state | {"layers": [list(pair) for pair in self.layers], "card": dict(self.card)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> "TrainedPolicy":
+        """Build what `to_state` gave; the errors of the constructor, KeyError and TypeError if it is something else."""
+        return cls(**{**state, "layers": tuple((matrix, bias) for matrix, bias in state["layers"])})
+
     def table(self, obs: Array, positions: Array) -> Array:
-        """Return (T, P) float64 wished targets for every row of obs (T, Dm) at every position held (P,).
+        """Return (T, P) float64 wished targets in [-1, 1] for every row of obs (T, Dm) at every position held (P,).
 
         Bit-equal to `decide` of each row and position.
         """
         self._check(obs)
         if self.abstains:
             return np.zeros((len(obs), len(positions)))
-        return _TARGETS[best_actions(self._scores, obs, positions)]  # type: ignore[attr-defined]
+        if self.actions == "continuous":
+            return squash(self._network.forward(obs, positions))  # type: ignore[attr-defined, no-any-return]
+        return _TARGETS[self.values(obs, positions).argmax(axis=2)]
+
+    def values(self, obs: Array, positions: Array) -> Array:
+        """Return (T, P, 3) float32, what discrete decisions are made by: of equal ones the first is taken."""
+        if self.risk_level == 1.0:
+            return self._scores.forward(obs, positions)  # type: ignore[attr-defined, no-any-return]
+        worst = max(1, round(self.risk_level * self.n_quantiles))
+        atoms = self._network.forward(obs, positions)  # type: ignore[attr-defined]
+        return tail_means(atoms, self.n_quantiles, worst)
 
     def decide(self, obs: Array, position: float) -> float:
-        """Return the wished target in -1, 0, 1 for one row (Dm,) and the position held as a share of the limit."""
+        """Return the wished target in [-1, 1] for one row (Dm,) and the position held as a share of the limit."""
         return float(self.table(obs[None, :], np.array([position], dtype=np.float32))[0, 0])
 
     def predict(
@@ -91,7 +128,7 @@ class TrainedPolicy:
         episode_start: Any = None,  # noqa: ARG002 - part of the library's signature
         deterministic: bool = True,  # noqa: ARG002
     ) -> tuple[Array, Any]:
-        """Return actions 0 short, 1 flat, 2 long, as Stable-Baselines3's `predict` does.
+        """Return actions as Stable-Baselines3's `predict` does: 0 short, 1 flat, 2 long, or a target (n, 1).
 
         Parameters
         ----------
@@ -100,11 +137,18 @@ class TrainedPolicy:
         episode_start, deterministic : part of the signature; there is nothing to reset and nothing random
         """
         rows = np.atleast_2d(np.asarray(obs, dtype=np.float32))
-        actions = np.array([self.decide(row[:-1], row[-1]) for row in rows], dtype=np.int64) + FLAT
-        return (actions if np.ndim(obs) > 1 else actions.reshape(())), state
+        targets = np.array([self.decide(row[:-1], row[-1]) for row in rows])
+        if self.actions == "continuous":
+            actions = targets.astype(np.float32)[:, None]
+            return (actions if np.ndim(obs) > 1 else actions[0]), state
+        discrete = targets.astype(np.int64) + FLAT
+        return (discrete if np.ndim(obs) > 1 else discrete.reshape(())), state
 
     def quantiles(self, obs: Array) -> Array:
-        """Return (n, quantiles, 3) quantiles of what each action is worth [cents], for obs (n, D) or (D,).
+        """Return (n, quantiles, 3) increasing quantiles of what each action is worth [cents], for obs (n, D) or (D,).
+
+        A network's quantiles may cross; in order they are the better estimate.
+        Source: Chernozhukov, Fernandez-Val and Galichon (2010), Quantile and probability curves without crossing.
 
         Raises
         ------
@@ -116,7 +160,7 @@ class TrainedPolicy:
         self._check(rows[:, :-1])
         network: CompiledNetwork = self._network  # type: ignore[attr-defined]
         values = np.stack([network.forward(row[None, :-1], row[-1:])[0, 0] for row in rows])
-        return values.reshape(len(rows), self.n_quantiles, len(POSITIONS)) * self.value_cents
+        return np.sort(values.reshape(len(rows), self.n_quantiles, len(POSITIONS)), axis=1) * self.value_cents
 
     def _check(self, obs: Array) -> None:
         if obs.shape[-1] != self.width:

@@ -1,63 +1,57 @@
 """PPO on many accounts at once. Called through mia.algo.learner("ppo")."""
 
-import time
+from typing import Any, TypeVar
 
 import torch
 from stable_baselines3 import PPO
 
-from mia.algo.experience import experience
-from mia.algo.learning import Look, cosine, finished, layers_of, seeded, sparsify
+from mia.algo.learning import Course, Student, adopt, cosine, layers_of, sparsify, teach
 from mia.algo.policy import TrainedPolicy
 from mia.algo.progress import Progress, silent
-from mia.algo.selection import Layers, Validation, split
 from mia.algo.settings import PPOSettings
 from mia.broker.terms import Terms
 from mia.desk.tape import Tape
 from mia.domain.rng import generator
 from mia.env.trading_vec_env import TradingVecEnv
-from mia.reward.pnl import PnlReward
 from mia.risk.limits import unlimited
 
-
-def train(tape: Tape, terms: Terms, settings: PPOSettings, seed: int, progress: Progress = silent) -> TrainedPolicy:
-    """Learn on a training fold and choose a checkpoint on its last rows.
-
-    Parameters, return value and errors are those of `mia.algo.qr_dqn.train`.
-    """
-    learn_tape, choose_tape = split(tape, settings.validation)
-    bar_cents = experience(learn_tape, terms).bar_cents
-    validation = Validation(
-        experience(choose_tape, terms), settings.validation, generator(seed, "algo", "ppo", "validation")
-    )
-    started = time.process_time()
-    with seeded():
-        model = build(learn_tape, terms, settings, seed, bar_cents)
-
-        def layers() -> Layers:
-            return layers_of(model.policy.mlp_extractor.policy_net, torch.nn.Sequential(model.policy.action_net))
-
-        per_rollout = settings.accounts * settings.rollout_rows
-        total = -(-settings.frames // per_rollout) * per_rollout
-        look = Look(validation, layers, "tanh", 0, total, progress)
-        model.learn(total_timesteps=total, callback=look, log_interval=None)
-        look.finish()
-    return finished("ppo", settings, seed, look, bar_cents, time.process_time() - started)
+Model = TypeVar("Model", bound=PPO)
 
 
-def build(tape: Tape, terms: Terms, settings: PPOSettings, seed: int, bar_cents: float) -> PPO:
-    """Return the learner, ready for `learn`, on `settings.accounts` accounts that walk the tape."""
+def train(
+    tape: Tape, terms: Terms, settings: PPOSettings, seed: int, progress: Progress = silent, **more: Any
+) -> TrainedPolicy:
+    """Learn on a training fold and choose a checkpoint on its last rows; all parameters are those of `teach`."""
+    return teach(build, tape, terms, settings, seed, progress, **more)
+
+
+def build(course: Course) -> Student:
+    """Return the learner."""
+    model, bar_cents = model_of(course, PPO), course.experience.bar_cents
+    return Student(model=model, total=total_of(course.settings), policy=lambda: policy_of(model, "ppo", bar_cents))
+
+
+def total_of(settings: PPOSettings) -> int:
+    """Return the frames of a training, whole rollouts."""
+    per_rollout = settings.accounts * settings.rollout_rows
+    return -(-settings.frames // per_rollout) * per_rollout
+
+
+def model_of(course: Course, kind: type[Model], **more: Any) -> Model:
+    """Return a model on `settings.accounts` accounts that walk the tape; `more` goes to `kind`."""
+    settings, seed = course.settings, course.seed
     env = TradingVecEnv(
-        tape,
-        terms,
+        course.tape,
+        course.terms,
         unlimited(),
-        PnlReward(scale_cents=bar_cents),
+        course.experience.reward,
         n_envs=settings.accounts,
         seed=seed,
         episode_sessions=settings.episode_sessions,
         dropout=settings.group_dropout,
     )
     widths = list(settings.network)
-    model = PPO(
+    model = kind(
         "MlpPolicy",
         env,
         learning_rate=cosine(settings.learning_rate, settings.final_learning_rate),
@@ -77,8 +71,29 @@ def build(tape: Tape, terms: Terms, settings: PPOSettings, seed: int, bar_cents:
             "optimizer_kwargs": {"weight_decay": settings.weight_decay, "eps": 1e-5, "fused": True},
         },
         seed=int(generator(seed, "algo", "ppo", "network").integers(2**31)),
-        device="cpu",
+        device=course.device,
+        **more,
     )
     extractor = model.policy.mlp_extractor
     sparsify(model.policy.optimizer, [extractor.policy_net, extractor.value_net], settings.input_sparsity)
+    if course.start is not None:
+        adopt(course.start, *networks_of(model))
     return model
+
+
+def networks_of(model: PPO) -> tuple[torch.nn.Sequential, torch.nn.Sequential]:
+    """Return the networks whose product is the policy's three scores."""
+    return model.policy.mlp_extractor.policy_net, torch.nn.Sequential(model.policy.action_net)
+
+
+def policy_of(model: PPO, algo: str, value_cents: float) -> TrainedPolicy:
+    """Return the present policy."""
+    return TrainedPolicy(
+        algo=algo,
+        layers=tuple(layers_of(*networks_of(model))),
+        activation="tanh",
+        n_quantiles=0,
+        value_cents=value_cents,
+        abstains=False,
+        card={},
+    )

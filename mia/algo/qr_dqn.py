@@ -1,23 +1,21 @@
 """QR-DQN fed with every outcome of every bar. Called through mia.algo.learner("qr_dqn")."""
 
-import time
+from typing import Any
 
 import torch
 from sb3_contrib import QRDQN
 from torch.nn import functional
 
 from mia.algo.counterfactual import CounterfactualReplay
-from mia.algo.experience import POSITIONS, Experience, experience
-from mia.algo.learning import Look, cosine, finished, layers_of, seeded, sparsify
+from mia.algo.experience import POSITIONS
+from mia.algo.learning import Course, Student, adopt, cosine, layers_of, sparsify, teach
 from mia.algo.policy import TrainedPolicy
 from mia.algo.progress import Progress, silent
-from mia.algo.selection import Layers, Validation, split
 from mia.algo.settings import QRDQNSettings
 from mia.broker.terms import Terms
 from mia.desk.tape import Tape
 from mia.domain.rng import generator
 from mia.env.trading_vec_env import TradingVecEnv
-from mia.reward.pnl import PnlReward
 from mia.risk.limits import unlimited
 
 
@@ -121,56 +119,25 @@ def quantile_huber_gradient(current: torch.Tensor, target: torch.Tensor, levels:
     return pulled.div_(-float(current.shape[0] * current.shape[1]))
 
 
-def train(tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, progress: Progress = silent) -> TrainedPolicy:
-    """Learn on a training fold and choose a checkpoint on its last rows.
-
-    Parameters
-    ----------
-    tape : the training fold
-    terms : what a tick is worth and a side costs while learning
-    settings : how to learn
-    seed : every random stream derives from it
-    progress : hears of every checkpoint
-
-    Returns
-    -------
-    The policy; it abstains if its profit on the rows kept for choosing does not exceed luck.
-
-    Raises
-    ------
-    DataError : if the tape is too short or its prices never move.
-    """
-    learn_tape, choose_tape = split(tape, settings.validation)
-    learned = experience(learn_tape, terms)
-    validation = Validation(
-        experience(choose_tape, terms), settings.validation, generator(seed, "algo", "qr_dqn", "validation")
-    )
-    started = time.process_time()
-    with seeded():
-        model = build(learn_tape, terms, settings, seed, learned)
-        total = -(-settings.updates // settings.updates_per_step)
-
-        def layers() -> Layers:
-            return layers_of(model.quantile_net_target.quantile_net)
-
-        look = Look(validation, layers, "relu", settings.quantiles, total, progress)
-        model.learn(total_timesteps=total, callback=look, log_interval=None)
-        look.finish()
-    seconds = time.process_time() - started
-    return finished("qr_dqn", settings, seed, look, learned.bar_cents, seconds)
+def train(
+    tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, progress: Progress = silent, **more: Any
+) -> TrainedPolicy:
+    """Learn on a training fold and choose a checkpoint on its last rows; all parameters are those of `teach`."""
+    return teach(build, tape, terms, settings, seed, progress, **more)
 
 
-def build(tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, learned: Experience) -> CounterfactualQRDQN:
-    """Return the learner, ready for `learn`.
+def build(course: Course) -> Student:
+    """Return the learner.
 
     The environment walks the recorded rows and is what Stable-Baselines3 counts steps by; the gradients come
     from the replay.
     """
-    env = TradingVecEnv(tape, terms, unlimited(), PnlReward(scale_cents=learned.bar_cents), n_envs=1, seed=seed)
+    settings, seed, learned = course.settings, course.seed, course.experience
+    env = TradingVecEnv(course.tape, course.terms, unlimited(), learned.reward, n_envs=1, seed=seed)
     replay = {
         "experience": learned,
         "rng": generator(seed, "algo", "qr_dqn", "replay"),
-        "groups": tape.groups,
+        "groups": course.tape.groups,
         "dropout": settings.group_dropout,
     }
     model = CounterfactualQRDQN(
@@ -196,7 +163,28 @@ def build(tape: Tape, terms: Terms, settings: QRDQNSettings, seed: int, learned:
             "optimizer_kwargs": {"weight_decay": settings.weight_decay, "fused": True},
         },
         seed=int(generator(seed, "algo", "qr_dqn", "network").integers(2**31)),
-        device="cpu",
+        device=course.device,
     )
     sparsify(model.policy.optimizer, [model.quantile_net.quantile_net], settings.input_sparsity)
-    return model
+    if course.start is not None:
+        adopt(course.start, model.quantile_net.quantile_net)
+        adopt(course.start, model.quantile_net_target.quantile_net)
+    return Student(
+        model=model,
+        total=-(-settings.updates // settings.updates_per_step),
+        policy=lambda: policy_of(model, settings, learned.bar_cents),
+    )
+
+
+def policy_of(model: CounterfactualQRDQN, settings: QRDQNSettings, value_cents: float) -> TrainedPolicy:
+    """Return the present policy: the slow copy's, which trades better than what it follows."""
+    return TrainedPolicy(
+        algo="qr_dqn",
+        layers=tuple(layers_of(model.quantile_net_target.quantile_net)),
+        activation="relu",
+        n_quantiles=settings.quantiles,
+        risk_level=settings.risk_level,
+        value_cents=value_cents,
+        abstains=False,
+        card={},
+    )

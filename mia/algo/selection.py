@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from mia.algo.compiled_policy import CompiledNetwork, best_actions
 from mia.algo.experience import POSITIONS, Experience
 from mia.algo.settings import ValidationSettings
+from mia.desk.accounting import contracts_of
+from mia.desk.policy import TablePolicy
 from mia.desk.tape import Tape
 from mia.domain.errors import DataError
 
 Array = np.ndarray
-Layers = list[tuple[Array, Array]]
 
 
 def split(tape: Tape, settings: ValidationSettings) -> tuple[Tape, Tape]:
@@ -43,15 +43,17 @@ class Candidate:
     Parameters
     ----------
     step : steps taken when it was looked at
-    layers : its weights
+    policy : what decided
     blocks : (N,) float64, net profit of each block of rows [cents]
     trades : contracts traded
+    breach : by how much it breaks a limit that was asked for, at most 0 if it keeps it
     """
 
     step: int
-    layers: Layers
+    policy: TablePolicy
     blocks: Array
     trades: int
+    breach: float = 0.0
 
     @property
     def profit(self) -> float:
@@ -89,33 +91,38 @@ class Validation:
         self.experience, self.settings, self.rng = experience, settings, rng
         self.candidates: list[Candidate] = []
 
-    def see(self, step: int, layers: Layers, network: CompiledNetwork) -> Candidate:
-        """Let a checkpoint's decisions trade the validation rows, and keep it."""
-        actions = best_actions(network, self.experience.obs, np.array(POSITIONS, dtype=np.float32))
-        profit, trades = walk(actions, self.experience.cents, self.experience.held)
+    def see(self, step: int, policy: TablePolicy, breach: float = 0.0) -> Candidate:
+        """Let a checkpoint's decisions trade the validation rows, and keep it and by how much it breaks a limit."""
+        profit, trades = walk(actions_of(policy, self.experience), self.experience.cents, self.experience.held)
         blocks = np.add.reduceat(profit, self._edges(len(profit)))
-        self.candidates.append(Candidate(step=step, layers=layers, blocks=blocks, trades=trades))
+        self.candidates.append(Candidate(step=step, policy=policy, blocks=blocks, trades=trades, breach=breach))
         return self.candidates[-1]
 
     def _edges(self, rows: int) -> Array:
         return (np.arange(self.settings.blocks) * rows) // self.settings.blocks
 
     def is_stale(self) -> bool:
-        """Whether the last `patience` checkpoints brought no new best."""
-        profits = [candidate.profit for candidate in self.candidates]
-        return len(profits) - 1 - int(np.argmax(profits)) >= self.settings.patience
+        """Whether the last `patience` checkpoints brought no new best of those that keep the limit."""
+        kept = [(i, candidate.profit) for i, candidate in enumerate(self.candidates) if candidate.breach <= 0]
+        if not kept:
+            return False
+        best, _ = max(kept, key=lambda pair: pair[1])
+        return len(self.candidates) - 1 - best >= self.settings.patience
 
     def choose(self) -> Choice:
         """Choose a checkpoint and test it against doing nothing.
 
         The last checkpoint is chosen unless the best is better by `margin` standard errors of their
-        difference. The test resamples blocks and asks how often the best of as many checkpoints, each
+        difference. Those that break a limit do not count, unless all do: then the one that breaks it least
+        is chosen. The test resamples blocks and asks how often the best of as many checkpoints, each
         shifted to earn nothing, would look as good (one-sided, studentised).
 
         Source: White (2000), A reality check for data snooping; Hansen (2005) for the studentised form.
         """
-        last = self.candidates[-1]
-        best = max(self.candidates, key=lambda candidate: candidate.profit)
+        able = [candidate for candidate in self.candidates if candidate.breach <= 0]
+        able = able or [min(self.candidates, key=lambda candidate: candidate.breach)]
+        last = able[-1]
+        best = max(able, key=lambda candidate: candidate.profit)
         gain = best.blocks - last.blocks
         chosen = best if gain.mean() > self.settings.margin * _standard_error(gain) else last
         chance = self._chance(chosen)
@@ -138,6 +145,12 @@ class Validation:
 
 def _standard_error(values: Array) -> float:
     return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def actions_of(policy: TablePolicy, experience: Experience) -> Array:
+    """Return (T, 3) int64, the action at every row and position; a target counts as the nearest of the three."""
+    targets = np.ascontiguousarray(policy.table(experience.obs, np.array(POSITIONS, dtype=np.float32)))
+    return contracts_of(targets, 1) + POSITIONS.index(0)
 
 
 @njit(cache=True)

@@ -1,6 +1,7 @@
 """The sentinel: a policy on a shadow account that trades along, so that features can say how the policy fares.
 
-desk.feature_pipeline advances it; what it says and lives goes to desk.awareness.
+An ensemble has one of its own (`vote_sentinel`). desk.feature_pipeline advances either; what they say and live goes to
+desk.awareness.
 """
 
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ from mia.risk.limits import Limits
 Array = np.ndarray
 State = dict[str, Array]
 
-_AT = {name: place for place, name in enumerate(INPUTS)}
-_R, _POSITION, _NET, _CARRIED, _EQUITY, _LIMIT, _DRIFT = (
-    _AT[name] for name in ("r", "position", "net", "carried", "equity", "limit", "drift")
+AT = {name: place for place, name in enumerate(INPUTS)}
+R, POSITION_AT, NET, CARRIED, EQUITY_AT, LIMIT, DRIFT = (
+    AT[name] for name in ("r", "position", "net", "carried", "equity", "limit", "drift")
 )
 # What is kept from one row to the next: whether there was one, what it decided, its close and session.
-_SEEN, _TARGET, _CLOSE, _SESSION = range(4)
+SEEN, TARGET, CLOSE, SESSION = range(4)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +84,7 @@ class Sentinel:
         most = self.limits.max_contracts
         table = self._reader.table(obs, np.arange(-most, most + 1) / most)  # type: ignore[attr-defined]
         out = np.full((len(obs), len(INPUTS)), np.nan)
-        out[:, _R], out[:, _LIMIT], out[:, _DRIFT] = r_cents, limit_cents, drift
+        out[:, R], out[:, LIMIT], out[:, DRIFT] = r_cents, limit_cents, drift
         _walk(
             table,
             np.ascontiguousarray(open_, dtype=np.int64),
@@ -101,7 +102,7 @@ class Sentinel:
 
 
 @njit(cache=True)
-def _carried(held: int, target: int, gap: int, money: Array) -> int:
+def carried_over(held: int, target: int, gap: int, money: Array) -> int:
     """Return what `held` gains from the close to the open, less the cost of the part of it closed there."""
     closed = max(0, abs(held) - abs(target)) if held * target > 0 else abs(held)
     gain: int = money[0] * held * gap - money[1] * closed
@@ -125,16 +126,16 @@ def _walk(
     most = money[2]
     for t in range(len(close)):
         net = carried = 0
-        if mark[_SEEN] == 1:
-            carried = _carried(account[POSITION], mark[_TARGET], open_[t] - mark[_CLOSE], money)
-            turned = session[t] != mark[_SESSION]
-            net = advance(account, mark[_TARGET], mark[_CLOSE], open_[t], close[t], turned, rule)
+        if mark[SEEN] == 1:
+            carried = carried_over(account[POSITION], mark[TARGET], open_[t] - mark[CLOSE], money)
+            turned = session[t] != mark[SESSION]
+            net = advance(account, mark[TARGET], mark[CLOSE], open_[t], close[t], turned, rule)
         held = account[POSITION]
         said = table[t, most + held]
         wished = contracts(said[0], most)
         target, _ = permit(account, wished, must_flat[t], may_enter[t], rule)
         account[FORCED] += cut(held, wished, target)
-        mark[_SEEN], mark[_TARGET], mark[_CLOSE], mark[_SESSION] = 1, target, close[t], session[t]
+        mark[SEEN], mark[TARGET], mark[CLOSE], mark[SESSION] = 1, target, close[t], session[t]
         out[t, : len(said)] = said
-        out[t, _POSITION], out[t, _NET], out[t, _CARRIED] = held, net, carried
-        out[t, _EQUITY] = account[EQUITY]
+        out[t, POSITION_AT], out[t, NET], out[t, CARRIED] = held, net, carried
+        out[t, EQUITY_AT] = account[EQUITY]

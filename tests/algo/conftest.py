@@ -74,3 +74,11 @@ def trained_ppo(tape, terms, ppo):
     from mia.algo import learner
 
     return learner("ppo")(tape, terms, replace(ppo, frames=3 * ppo.accounts * ppo.rollout_rows), 100)
+
+
+@pytest.fixture(scope="session")
+def algo():
+    """Settings of an option of algo as a run composes them."""
+    from mia.task import command_line
+
+    return lambda option: command_line.compose(["+market=ES", f"algo={option}"]).algo

@@ -141,7 +141,7 @@ def test_progress_hears_of_the_start_and_every_checkpoint(tape, terms, qr_dqn):
     learner("qr_dqn")(tape.slice(0, 2000), terms, replace(qr_dqn, updates=500), 5, lambda *told: heard.append(told))
     assert heard[0] == (0, 10, {})
     assert [done for done, _, _ in heard[1:]] == [5, 7, 8, 9, 10]
-    assert set(heard[-1][2]) == {"step", "profit_cents_per_bar", "trades_per_1000_bars"}
+    assert set(heard[-1][2]) == {"step", "profit_cents_per_bar", "trades_per_1000_bars", "policy", "looking_s"}
 
 
 def test_prohibitive_cost_teaches_not_to_trade(tape, qr_dqn):
@@ -157,7 +157,7 @@ def test_step_size_falls_from_start_to_end_as_half_a_cosine():
 
 
 def test_unknown_algorithm_and_impossible_settings_are_refused(qr_dqn, ppo):
-    with pytest.raises(ConfigurationError, match="ppo, qr_dqn"):
+    with pytest.raises(ConfigurationError, match="ppo, ppo_lagrangian, qr_dqn"):
         learner("sarsa")
     for settings, field, value in (
         (qr_dqn, "discount", 1.0),
@@ -165,7 +165,7 @@ def test_unknown_algorithm_and_impossible_settings_are_refused(qr_dqn, ppo):
         (qr_dqn, "target_quantiles", 52),
         (qr_dqn.validation, "share", 0.0),
         (ppo, "batch_frames", 10**9),
-        (ppo, "name", "qr_dqn"),
+        (ppo, "kind", "qr_dqn"),
     ):
         with pytest.raises(ConfigurationError, match=field):
             replace(settings, **{field: value})

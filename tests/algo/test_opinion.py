@@ -9,6 +9,8 @@ import pytest
 from mia.algo.opinion import TEMPERATURE, Reader, opinions
 from mia.algo.policy import TrainedPolicy
 from mia.algo.sentinel import Sentinel
+from mia.algo.settings import VoteSettings
+from mia.algo.vote import VotePolicy
 from mia.broker.terms import Terms
 from mia.desk.awareness import INPUTS, LEVELS, Awareness
 from mia.desk.backtest import run_policy
@@ -38,6 +40,29 @@ def random_policy(quantiles, seed=1, abstains=False):
         abstains=abstains,
         card={},
     )
+
+
+def continuous_policy(seed):
+    rng = generator(seed, "continuous")
+    layers = tuple(
+        (rng.normal(0, 0.6, (b, a)).astype(np.float32), rng.normal(0, 0.3, b).astype(np.float32))
+        for a, b in pairwise([WIDTH + 1, 16, 1])
+    )
+    return replace(random_policy(0), algo="sac", layers=layers, actions="continuous")
+
+
+def ensemble_policy(weights=(0.4, 0.3, 0.3), **changes):
+    rule = VoteSettings(forgetting=0.98, edge=0.25, clip=3.0, doubt=2.0, least_blocks=10.0, patience=10, voice=0.05)
+    values = {
+        "algo": "ensemble",
+        "members": {"sac": continuous_policy(1), "ppo": random_policy(0, 2), "ddpg": continuous_policy(3)},
+        "weights": weights,
+        "prior": (0.4, 0.3, 0.3),
+        "rule": rule,
+        "abstains": False,
+        "card": {},
+    }
+    return VotePolicy(**values | changes)
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +250,36 @@ def test_awareness_reads_what_the_sentinel_writes(policy, tape):
     told = Awareness().advance(Awareness().new_state(), out)
     assert np.isfinite(told[600:]).all()
     np.testing.assert_allclose(told[1:, :5], out[:-1, 4:9] / 7000.0, rtol=1e-12)
+
+
+def test_probabilities_and_quantiles_of_a_cautious_policy_are_those_of_the_action_it_takes(tape):
+    cautious = replace(random_policy(QUANTILES), risk_level=0.2)
+    positions = np.array([-1.0, 0.0, 1.0])
+    said = Reader.of(cautious).table(tape.obs[:300], positions)
+    np.testing.assert_array_equal(said[..., 0], cautious.table(tape.obs[:300], positions))
+    assert np.any(said[..., 0] != Reader.of(random_policy(QUANTILES)).table(tape.obs[:300], positions)[..., 0])
+
+
+def test_a_continuous_target_is_read_as_a_chance_of_its_side(tape):
+    policy = continuous_policy(1)
+    said = Reader.of(policy).table(tape.obs[:300], np.array([-1.0, 0.0, 1.0]))
+    targets = policy.table(tape.obs[:300], np.array([-1.0, 0.0, 1.0]))
+    np.testing.assert_array_equal(said[..., 0], targets)
+    np.testing.assert_allclose(said[..., 3] - said[..., 1], targets, atol=1e-15)
+    np.testing.assert_allclose(said[..., 1:4].sum(axis=2), 1, rtol=1e-12)
+    assert np.isnan(said[..., 4:]).all()
+
+
+def test_an_ensembles_probabilities_are_its_members_by_weight(tape):
+    vote = ensemble_policy(weights=(0.5, 0.2, 0.3))
+    positions = np.array([-1.0, 0.0, 1.0])
+    said = Reader.of(vote).table(tape.obs[:300], positions)
+    np.testing.assert_array_equal(said[..., 0], vote.table(tape.obs[:300], positions))
+    alone = [Reader.of(part).table(tape.obs[:300], positions)[..., 1:4] for part in vote.members.values()]
+    np.testing.assert_allclose(said[..., 1:4], 0.5 * alone[0] + 0.2 * alone[1] + 0.3 * alone[2], rtol=1e-12)
+    assert np.isnan(said[..., 4:]).all()
+    idle = Reader.of(replace(vote, abstains=True)).table(tape.obs[:5], positions)
+    assert np.all(idle == [0, 0, 1, 0, 0, 0, 0, 0, 0])
 
 
 def test_an_observation_of_another_width_is_refused(policy):

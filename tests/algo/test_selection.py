@@ -9,6 +9,7 @@ from mia.algo.experience import Experience
 from mia.algo.selection import Candidate, Validation, split, walk
 from mia.domain.errors import DataError
 from mia.domain.rng import generator
+from mia.reward.pnl import PnlReward
 
 
 @pytest.fixture
@@ -19,9 +20,20 @@ def settings(qr_dqn):
 def validation(settings, *rows, seed=0):
     obs = np.zeros((2, 1), dtype=np.float32)
     tables = np.zeros((2, 3, 3), dtype=np.int64)
-    found = Validation(Experience(obs=obs, cents=tables, held=tables, bar_cents=1.0), settings, generator(seed, "test"))
+    seen = Experience(
+        obs=obs,
+        cents=tables,
+        held=tables,
+        bar_cents=1.0,
+        reward=PnlReward(scale_cents=1.0),
+        rewards=tables.astype(np.float32),
+        context=None,
+    )
+    found = Validation(seen, settings, generator(seed, "test"))
     for step, blocks in enumerate(rows):
-        found.candidates.append(Candidate(step=step, layers=[], blocks=np.asarray(blocks, dtype=np.float64), trades=1))
+        found.candidates.append(
+            Candidate(step=step, policy=None, blocks=np.asarray(blocks, dtype=np.float64), trades=1)
+        )
     return found
 
 
