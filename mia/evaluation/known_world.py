@@ -1,6 +1,9 @@
-"""The yardstick as a tape to learn from, and the judge who knows its best policy. Called by task=known_world."""
+"""The yardstick and the null market as tapes to learn from, and the judge who knows the best policy.
 
-from dataclasses import asdict, dataclass
+What all known worlds share (their contract, their terms, how changes become a tape) is here too.
+"""
+
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -17,7 +20,7 @@ Array = np.ndarray
 
 MARKET = Market(
     name="WORLD",
-    description="synthetic contract of the yardstick",
+    description="synthetic contract of the known worlds",
     tick_size=0.01,
     multiplier=1.0,
     commission_round_turn=0.0,
@@ -37,14 +40,20 @@ MARKET = Market(
 SESSION_BARS = 500
 """Rows numbered as one session, so that episodes can start in many places; nothing else happens between two."""
 
+BLOCK_ROWS = 500
+"""Rows whose profits are added up before their spread is taken: far longer than any position is held."""
+
+POSITIONS = np.array([-1.0, 0.0, 1.0])
+
 _MINUTE = 60_000_000_000
+_NORMAL_95 = 1.96
 
 
 class Judged(Protocol):
     """A policy that can decide for all rows and positions at once."""
 
     def table(self, obs: Array, positions: Array) -> Array:
-        """Return (T, P) targets in -1, 0, 1."""
+        """Return (T, P) targets in [-1, 1]."""
         ...
 
 
@@ -74,10 +83,26 @@ class Judgement:
 
 def tape(world: World) -> Tape:
     """Return the world as a tape: a bar opens where the last one closed, and its change is the return."""
-    rows = len(world)
-    change = np.rint(world.returns[:-1] * world.settings.ticks_per_unit).astype(np.int64)
-    start = round(MARKET.reference_price / MARKET.tick_size)
-    close = start + np.concatenate(([0], np.cumsum(change)))
+    return lay_out(world.returns, world.obs, world.settings.ticks_per_unit)
+
+
+def lay_out(returns: Array, obs: Array, ticks_per_unit: int, belief: Array | None = None) -> Tape:
+    """Return the tape of (T,) returns of the bar after each row [units] and (T, Dm) float32 observations."""
+    rows = len(returns)
+    change = np.rint(returns[:-1] * ticks_per_unit).astype(np.int64)
+    return of_changes(
+        np.concatenate(([0], change)),
+        obs,
+        session=np.arange(rows, dtype=np.int64) // SESSION_BARS,
+        must_flat=np.zeros(rows, dtype=np.bool_),
+        belief=np.full((rows, 1), 1.0) if belief is None else belief,
+    )
+
+
+def of_changes(change: Array, obs: Array, *, session: Array, must_flat: Array, belief: Array) -> Tape:
+    """Return the tape of bars that open where the last one closed and change by (T,) int64 [ticks]."""
+    rows = len(change)
+    close = round(MARKET.reference_price / MARKET.tick_size) + np.cumsum(change)
     open_ = np.concatenate((close[:1], close[:-1]))
     return Tape(
         market=MARKET,
@@ -86,16 +111,16 @@ def tape(world: World) -> Tape:
         high=np.maximum(open_, close),
         low=np.minimum(open_, close),
         close=close,
-        session=np.arange(rows, dtype=np.int64) // SESSION_BARS,
-        must_flat=np.zeros(rows, dtype=np.bool_),
+        session=session,
+        must_flat=must_flat,
         may_enter=np.ones(rows, dtype=np.bool_),
-        obs=world.obs,
-        belief=np.full((rows, 1), 1.0),
+        obs=obs,
+        belief=belief,
     )
 
 
-def terms(settings: YardstickSettings) -> Terms:
-    """Return the world's terms: one cent a tick, and exactly its cost on each side."""
+def terms(settings: object) -> Terms:
+    """Return a world's terms: one cent a tick, and exactly its `cost` on each side."""
     return Terms(
         tick_value_cents=MARKET.tick_value_cents,
         side_cost_cents=round(settings.cost * settings.ticks_per_unit) * MARKET.tick_value_cents,
@@ -105,6 +130,11 @@ def terms(settings: YardstickSettings) -> Terms:
 @cache
 def _optimum(settings: YardstickSettings) -> float:
     return yardstick.optimum(settings).per_bar
+
+
+def targets_of(policy: Judged, obs: Array) -> Array:
+    """(T, 3) int64 targets of a policy at every row, by position held."""
+    return np.rint(policy.table(obs, POSITIONS)).astype(np.int64)
 
 
 def judge(policy: Judged, world: World, reference: YardstickSettings | None = None) -> dict[str, float]:
@@ -117,12 +147,15 @@ def judge(policy: Judged, world: World, reference: YardstickSettings | None = No
     reference : market whose optimum costs are measured by; the world's own by default. For a null market
         name the market whose signal was taken away
     """
-    targets = policy.table(world.obs, np.array([-1.0, 0.0, 1.0]))
-    held = yardstick.hold(np.rint(targets).astype(np.int64))
+    held = yardstick.hold(targets_of(policy, world.obs))
+    return asdict(_judgement(world, held, reference))
+
+
+def _judgement(world: World, held: Array, reference: YardstickSettings | None) -> Judgement:
     profit, cost, trades = yardstick.expected_profit(world, held)
     rows, best = len(world), _optimum(world.settings)
     yard = _optimum(reference or world.settings)
-    verdict = Judgement(
+    return Judgement(
         optimum=best,
         achieved=profit / rows,
         fraction=profit / rows / best if best > 0 else float("nan"),
@@ -131,4 +164,58 @@ def judge(policy: Judged, world: World, reference: YardstickSettings | None = No
         trades=trades,
         rows=rows,
     )
-    return asdict(verdict)
+
+
+def interval(per_row: Array) -> tuple[float, float]:
+    """95 % interval of the mean of (T,) profits, from the spread of the means of blocks of rows."""
+    blocks = len(per_row) // BLOCK_ROWS
+    if blocks < 2:
+        return float("-inf"), float("inf")
+    means = per_row[: blocks * BLOCK_ROWS].reshape(blocks, BLOCK_ROWS).mean(axis=1)
+    error = _NORMAL_95 * float(means.std(ddof=1)) / blocks**0.5
+    return float(per_row.mean()) - error, float(per_row.mean()) + error
+
+
+class Yardstick:
+    """The yardstick.
+
+    Parameters
+    ----------
+    settings : the market
+    seed : of its rows
+    """
+
+    def __init__(self, settings: YardstickSettings, seed: int) -> None:
+        self._judged_on = yardstick.world(settings, seed, "judge")
+        self.tape = tape(yardstick.world(settings, seed, "train"))
+        self.terms = terms(settings)
+
+    def judge(self, policy: Judged) -> dict[str, float]:
+        """Return a `Judgement` on fresh rows, as a dict."""
+        return judge(policy, self._judged_on)
+
+
+class NullMarket:
+    """The yardstick without its signal: whoever trades there only pays.
+
+    Parameters
+    ----------
+    settings : the market with its signal
+    seed : of its rows
+    """
+
+    def __init__(self, settings: YardstickSettings, seed: int) -> None:
+        self._with_signal = replace(settings, kind="yardstick")
+        nothing = yardstick.null(self._with_signal)
+        self._judged_on = yardstick.world(nothing, seed, "judge")
+        self.tape = tape(yardstick.world(nothing, seed, "train"))
+        self.terms = terms(settings)
+
+    def judge(self, policy: Judged) -> dict[str, float]:
+        """Return a `Judgement` on fresh rows, and what was really earned there per bar, with its 95 % interval."""
+        world = self._judged_on
+        held = yardstick.hold(targets_of(policy, world.obs))
+        net = held * world.returns - world.settings.cost * np.abs(np.diff(held, prepend=0))
+        low, high = interval(net)
+        earned = {"profit": float(net.mean()), "profit_low": low, "profit_high": high}
+        return asdict(_judgement(world, held, self._with_signal)) | earned

@@ -67,7 +67,7 @@ def world(settings: YardstickSettings, seed: int, purpose: str) -> World:
     distractors = generator(seed, "yardstick", "distractors").uniform(low, high, settings.distractors)
     rng = generator(seed, "yardstick", purpose)
     coefficients = np.concatenate(([settings.persistence], distractors))
-    columns = _autoregressions(rng.standard_normal((rows, len(coefficients))), coefficients)
+    columns = autoregressions(rng.standard_normal((rows, len(coefficients))), coefficients)
     alpha = columns[:, 0].copy()
     returns = settings.signal * alpha + settings.noise * rng.standard_normal(rows)
     return World(settings=settings, alpha=alpha, returns=returns, obs=columns.astype(np.float32))
@@ -112,7 +112,7 @@ def optimum(settings: YardstickSettings, points: int = 801, tolerance: float = 1
 
 
 @njit(cache=True)
-def _autoregressions(shocks: Array, coefficients: Array) -> Array:
+def autoregressions(shocks: Array, coefficients: Array) -> Array:
     """Turn unit shocks (T, C) into C independent AR(1) columns of unit variance, stationary from row 0."""
     rows, columns = shocks.shape
     values = np.empty_like(shocks)

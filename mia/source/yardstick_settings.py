@@ -1,8 +1,8 @@
-"""Settings of the market whose best policy is known; conf/source/yardstick.yaml makes one."""
+"""Settings of the market whose best policy is known; conf/source/{yardstick,null_market}.yaml make them."""
 
 from dataclasses import dataclass
 
-from mia.domain.errors import ConfigurationError
+from mia.source.world_checks import check_kind, check_not_negative, check_positive, check_rows, check_ticks, refuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,9 +12,10 @@ class YardstickSettings:
     Parameters
     ----------
     name : option name
-    kind : which source this is; "yardstick"
+    kind : which source this is: "yardstick", or "null_market", the same without its signal
     train_rows, judge_rows : bars to learn from and fresh bars to be judged on [bars], >= 1000
-    signal : part of a bar's return the signal explains [units per signal deviation], >= 0; 0 is the null market
+    signal : part of a bar's return the signal explains [units per signal deviation], >= 0. A null market's returns
+        have none of it; it says by which yardstick's optimum the costs paid there are measured
     persistence : correlation of the signal from one bar to the next, in [0, 1)
     noise : deviation of a bar's return around what the signal explains [units], > 0
     cost : price of trading one contract on one side [units], >= 0
@@ -41,27 +42,14 @@ class YardstickSettings:
     ticks_per_unit: int
 
     def __post_init__(self) -> None:
-        def refuse(field: str, needed: str) -> None:
-            raise ConfigurationError(
-                f"source {self.name}: {field} must {needed}, was {getattr(self, field)!r}; "
-                f"correct it in conf/source/{self.name}.yaml"
-            )
-
-        if self.kind != "yardstick":
-            refuse("kind", "be yardstick")
-        for field in ("train_rows", "judge_rows"):
-            if getattr(self, field) < 1000:
-                refuse(field, "be at least 1000 bars")
-        for field in ("signal", "cost"):
-            if not 0 <= getattr(self, field) < float("inf"):
-                refuse(field, "not be negative")
-        if not 0 < self.noise < float("inf"):
-            refuse("noise", "be positive")
+        check_kind(self, "yardstick", "null_market")
+        check_rows(self, "train_rows", "judge_rows")
+        check_not_negative(self, "signal", "cost")
+        check_positive(self, "noise")
         if not 0 <= self.persistence < 1:
-            refuse("persistence", "lie in [0, 1)")
+            refuse(self, "persistence", "lie in [0, 1)")
         if self.distractors < 0:
-            refuse("distractors", "not be negative")
+            refuse(self, "distractors", "not be negative")
         if not 0 <= self.distractor_low <= self.distractor_high < 1:
-            refuse("distractor_high", "lie in [distractor_low, 1)")
-        if self.ticks_per_unit < 100 or abs(self.cost * self.ticks_per_unit % 1) > 1e-9:
-            refuse("ticks_per_unit", "be at least 100 and make the cost a whole number of ticks")
+            refuse(self, "distractor_high", "lie in [distractor_low, 1)")
+        check_ticks(self)
