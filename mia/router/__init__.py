@@ -1,0 +1,1 @@
+"""Between what was learned and what is done: how likely a trade is to succeed."""
