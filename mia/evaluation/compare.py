@@ -1,11 +1,11 @@
-"""Policies beside baselines and seeds beside seeds: is the difference more than chance?"""
+"""A policy beside its baselines, and the best of many trials beside a benchmark: is the lead more than chance?"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from mia.evaluation.bootstrap import block_length, mean_test, stationary_indices
+from mia.evaluation.bootstrap import block_length, mean_test
 
 Array = np.ndarray
 
@@ -58,40 +58,27 @@ def superior_predictive_ability(excess: Array, rng: np.random.Generator, samples
 
     Parameters
     ----------
-    excess : (n, M) daily profit of each strategy above the benchmark's
+    excess : (n, M) daily profit of each strategy above the benchmark's, n >= 8
     rng, samples : of the stationary bootstrap
 
     Returns
     -------
-    The consistent p-value.
+    The consistent p-value; 1 if no strategy earned more than the benchmark.
 
-    Source: Hansen (2005), "A Test for Superior Predictive Ability", JBES 23(4).
+    Source: Hansen (2005), "A Test for Superior Predictive Ability", JBES 23(4); computed by arch.
     """
+    from arch.bootstrap import SPA  # seconds to import, and only a comparison needs it
+
     values = np.asarray(excess, np.float64)
-    n, count = values.shape
-    mean = values.mean(axis=0)
-    length = max(block_length(values[:, m]) for m in range(count))
-    draws = np.empty((samples, count))
-    for b in range(samples):
-        draws[b] = values[stationary_indices(n, 1, length, rng)[0]].mean(axis=0)
-    spread = np.sqrt(n) * draws.std(axis=0)
-    spread[spread <= 0] = np.inf  # a strategy that equals the benchmark can never be the best
-    statistic = max(0.0, float(np.max(np.sqrt(n) * mean / spread)))
-    # Strategies far below the benchmark are not recentred, else they would dilute the test.
-    kept = np.where(np.sqrt(n) * mean / spread >= -np.sqrt(2 * np.log(np.log(max(n, 3)))), mean, 0.0)
-    best = np.maximum((np.sqrt(n) * (draws - kept) / spread).max(axis=1), 0.0)
-    return float((np.count_nonzero(best >= statistic) + 1) / (samples + 1)) if statistic > 0 else 1.0
-
-
-def interquartile_mean(values: Array) -> float:
-    """Mean of the middle half of the values (n,); the values on the edges count in part."""
-    ordered = np.sort(np.asarray(values, np.float64))
-    n = len(ordered)
-    weights = np.clip(np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)) - n / 4, 0.0, 1.0)
-    return float(weights @ ordered / weights.sum())
-
-
-def probability_of_improvement(ours: Array, theirs: Array) -> float:
-    """Probability that a random run of ours beats a random run of theirs, ties counting half."""
-    gap = np.asarray(ours, np.float64)[:, None] - np.asarray(theirs, np.float64)[None, :]
-    return float(np.mean(gap > 0) + 0.5 * np.mean(gap == 0))
+    if len(values) < 8:
+        raise ValueError(f"superior predictive ability needs at least 8 days, had {len(values)}")
+    if not values.mean(axis=0).max() > 0:
+        return 1.0
+    # Each is divided by its own deviation, as in Hansen's statistic: a wild strategy must not drown a steady one.
+    spread = values.std(axis=0)
+    scaled = values / np.where(spread > 0, spread, 1.0)
+    length = max(block_length(values[:, m]) for m in range(values.shape[1]))
+    test = SPA(np.zeros(len(values)), -scaled, block_size=max(1, round(length)), reps=samples, seed=rng)
+    test.compute()
+    # One is added to both: a p-value of exactly zero cannot be known from finitely many resamples.
+    return (float(test.pvalues["consistent"]) * samples + 1) / (samples + 1)

@@ -113,7 +113,7 @@ def drawdown(ts: Array, series: Mapping[str, Array], policy: str | None = None) 
         below[name] = np.minimum.reduceat(fall, starts) / 100
     figure = _lines(labels(ts[_ends(starts, len(ts))]), below, policy)
     if policy in below:
-        figure.update_traces(fill="tozeroy", fillcolor="rgba(11,95,165,0.14)", selector={"name": _safe(policy)})
+        figure.update_traces(fill="tozeroy", fillcolor="rgba(11,95,165,0.14)", selector={"name": safe(policy)})
     figure.update_yaxes(title_text="below the peak [USD]", tickformat="$,.0f", rangemode="tozero")
     return figure
 
@@ -206,7 +206,7 @@ def belief(ts: Array, probabilities: Array, names: Sequence[str] = ("trend", "ra
         figure.add_scatter(
             x=x,
             y=mean[:, k].astype("f4"),
-            name=_safe(name),
+            name=safe(name),
             mode="lines",
             stackgroup="belief",
             line={"width": 0.5, "color": colour},
@@ -229,7 +229,7 @@ def importance(names: Sequence[str], shap: Array, stability: Array, top: int = 3
     top : bars shown
     """
     order = np.argsort(-np.asarray(shap, dtype=float), kind="stable")[:top][::-1]
-    short = [_safe(names[i]) for i in order]
+    short = [safe(names[i]) for i in order]
     chosen = np.asarray(stability, dtype=float)[order]
     figure = go.Figure()
     figure.add_bar(
@@ -241,7 +241,7 @@ def importance(names: Sequence[str], shap: Array, stability: Array, top: int = 3
         customdata=chosen,
         hovertemplate="%{y}: %{x:.4f}, chosen in %{customdata:.0%} of resamples<extra></extra>",
     )
-    _house(figure)
+    house(figure)
     figure.update_layout(height=110 + 22 * len(order), showlegend=False, hovermode="closest", margin_t=16, bargap=0.35)
     figure.update_xaxes(title_text="mean |SHAP|; faint = seldom chosen", showgrid=True, gridcolor=GRID)
     figure.update_yaxes(showgrid=False, automargin=True, tickfont={"size": 11}, dtick=1)
@@ -264,9 +264,9 @@ def sharpe_intervals(metrics: Mapping[str, Mapping[str, object]], policy: str | 
         error = _finite(low) and _finite(high)
         figure.add_scatter(
             x=[centre],
-            y=[_safe(name)],
+            y=[safe(name)],
             mode="markers",
-            name=_safe(name),
+            name=safe(name),
             marker={"size": 13 if name == policy else 9, "color": given[name]},
             error_x={
                 "type": "data",
@@ -279,7 +279,7 @@ def sharpe_intervals(metrics: Mapping[str, Mapping[str, object]], policy: str | 
             },
             hovertemplate="%{y}: %{x:.2f}" + (f" ({low:.2f} to {high:.2f})" if error else "") + "<extra></extra>",
         )
-    _house(figure)
+    house(figure)
     figure.update_layout(height=110 + 30 * max(len(shown), 1), showlegend=False, hovermode="closest", margin_t=16)
     figure.update_xaxes(
         title_text="Sharpe ratio, annual", zeroline=True, zerolinecolor=LINE, showgrid=True, gridcolor=GRID
@@ -327,7 +327,7 @@ def quantile_fan(ts: Array, values: Array, levels: Array, unit: str) -> go.Figur
         hovertemplate="%{y:.2f}",
     )
     _time_axis(figure, x)
-    figure.update_yaxes(title_text=f"expected return [{_safe(unit)}]", zeroline=True, tickformat=",.3~g")
+    figure.update_yaxes(title_text=f"expected return [{safe(unit)}]", zeroline=True, tickformat=",.3~g")
     return figure
 
 
@@ -339,7 +339,7 @@ def quantile_actions(values: Array, levels: Array, actions: Sequence[str], unit:
         figure.add_scatter(
             x=np.asarray(levels, dtype=float),
             y=mean[k],
-            name=_safe(action),
+            name=safe(action),
             mode="lines",
             line={
                 "width": 2,
@@ -348,9 +348,9 @@ def quantile_actions(values: Array, levels: Array, actions: Sequence[str], unit:
             },
             hovertemplate="%{y:,.2f}",
         )
-    _house(figure)
+    house(figure)
     figure.update_xaxes(title_text="quantile", tickformat=".0%", hoverformat=".0%")
-    figure.update_yaxes(title_text=f"expected return [{_safe(unit)}]", zeroline=True, tickformat=",.3~g")
+    figure.update_yaxes(title_text=f"expected return [{safe(unit)}]", zeroline=True, tickformat=",.3~g")
     return figure
 
 
@@ -369,17 +369,18 @@ def learning(steps: Array, curves: Mapping[str, Array], unit: str) -> go.Figure:
         figure.add_scatter(
             x=np.asarray(steps),
             y=np.asarray(values, dtype=float),
-            name=_safe(name),
+            name=safe(name),
             mode="lines",
             line={"width": 1.6, "dash": dash, "color": given[name]},
         )
-    _house(figure)
+    house(figure)
     figure.update_xaxes(title_text="share of training [%]", tickformat=",.0f", hoverformat=",.0f")
-    figure.update_yaxes(title_text=_safe(unit), tickformat=",.3~g")
+    figure.update_yaxes(title_text=safe(unit), tickformat=",.3~g")
     return figure
 
 
-def _safe(text: object) -> str:
+def safe(text: object) -> str:
+    """Text for a label: plotly renders a little markup, so what looks like it is escaped."""
     return html.escape(str(text), quote=False)
 
 
@@ -406,7 +407,7 @@ def _lines(x: Array, series: Mapping[str, Array], policy: str | None) -> go.Figu
         figure.add_scatter(
             x=x,
             y=series[name].round(2),
-            name=_safe(name),
+            name=safe(name),
             mode="lines",
             line={
                 "color": given[name],
@@ -458,7 +459,7 @@ def _time_axis(figure: go.Figure, x: Array) -> None:
     else:
         ticks = np.unique(((np.arange(6) + 0.5) / 6 * len(x)).astype(int))[: len(x)]
         text = [f"{x[i][11:]}<br>{_day(x[i], year=False)}" for i in ticks]
-    _house(figure)
+    house(figure)
     figure.update_xaxes(
         type="category",
         tickmode="array",
@@ -471,7 +472,7 @@ def _time_axis(figure: go.Figure, x: Array) -> None:
     )
 
 
-def _house(figure: go.Figure) -> None:
+def house(figure: go.Figure) -> None:
     """Apply the common look: quiet lines, legend above, no background."""
     figure.update_layout(
         template="none",

@@ -47,7 +47,7 @@ def interval(value: Any) -> str:
     """An interval of ratios: -0.21 to 1.10."""
     if value is None or missing(value[0]) or missing(value[1]):
         return NONE
-    return f"{ratio(value[0])} to {ratio(value[1])}"
+    return f"{_small(value[0])} to {_small(value[1])}"
 
 
 METRICS = {
@@ -78,7 +78,7 @@ def plain(value: Any, key: str = "") -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (tuple, list)) and len(value) == 2 and not isinstance(value[0], str):
-        return interval(value)
+        return f"{usd(value[0])} to {usd(value[1])}" if key.endswith("_usd") else interval(value)
     if isinstance(value, str):
         return value
     if key.endswith("_usd"):
@@ -89,6 +89,9 @@ def plain(value: Any, key: str = "") -> str:
     if number == int(number) and not isinstance(value, float):
         # Dates written as yyyymmdd and seeds are names, not quantities.
         return f"{int(number)}" if key.endswith(("date", "seed")) else f"{int(number):,}"
-    if number != 0 and abs(number) < 0.005:
-        return f"{number:.2g}"
-    return f"{number:,.2f}"
+    return _small(number)
+
+
+def _small(number: float) -> str:
+    """Two decimals, or two digits where those would show nothing."""
+    return f"{number:.2g}" if number != 0 and abs(number) < 0.005 else ratio(number)

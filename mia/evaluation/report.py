@@ -3,9 +3,6 @@
 Called by the evaluation task with plain arrays and dictionaries; it judges nothing itself.
 """
 
-import html
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 
 from mia.domain.errors import DataError
 from mia.evaluation import formats
+from mia.evaluation.report_parts import TONES, charts, esc, head, number, rows_table, statistics, store, table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,7 +22,6 @@ Metrics = Mapping[str, Any]
 
 LAST_FILLS = 500
 SAME_FOR_ALL_FILLS = ("gross_usd", "trades", "turnover", "exposure")  # a phone shows them once
-TONES = ("good", "open", "bad")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -227,19 +224,7 @@ def write(path: Path, content: ReportContent) -> None:
     ------
     OSError : if the folder cannot be written; an earlier report is then untouched.
     """
-    path = Path(path)
-    text = render(content)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)  # a temporary file is private; a report is for people
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    store(Path(path), render(content))
 
 
 def figures(content: ReportContent) -> dict[str, "go.Figure"]:
@@ -270,24 +255,24 @@ def render(content: ReportContent) -> str:
     drawn = figures(content)
     sections = {
         "accounts": _accounts(content, drawn),
-        "luck": _statistics(content),
-        "equity": _charts(
+        "luck": statistics(content.statistics),
+        "equity": charts(
             drawn, {"equity": ("Net profit", ""), "drawdown": ("Drawdown", "the worst bar of each stretch")}
         ),
-        "folds": _rows_table(content.folds),
+        "folds": rows_table(content.folds),
         "price": _price(content, drawn),
-        "belief": _charts(drawn, {"belief": ("Probability of each regime", "averaged over each drawn stretch")}),
-        "importance": _charts(drawn, {"importance": (_importance_caption(content), "")}),
-        "quantiles": _charts(
+        "belief": charts(drawn, {"belief": ("Probability of each regime", "averaged over each drawn stretch")}),
+        "importance": charts(drawn, {"importance": (_importance_caption(content), "")}),
+        "quantiles": charts(
             drawn,
             {
                 "quantile_fan": ("The action it preferred, over time", "averaged over each drawn stretch"),
                 "quantile_actions": ("Each action, all bars together", ""),
             },
         ),
-        "learning": _charts(drawn, {"learning": ("Score while training", "")}),
+        "learning": charts(drawn, {"learning": ("Score while training", "")}),
         "reference": _metrics_table(content.reference, None, {}),
-        "quality": _rows_table(content.data_quality),
+        "quality": rows_table(content.data_quality),
         "fills": _fills_table(content),
     }
     body = [
@@ -330,47 +315,16 @@ def _points(content: ReportContent) -> dict[str, Array]:
     return columns
 
 
-def _esc(value: object) -> str:
-    return html.escape(str(value))
-
-
 def _head(content: ReportContent) -> str:
-    facts = "".join(
-        f"<div><dt>{_esc(k)}</dt><dd{_full(v)}>{_esc(_short(v))}</dd></div>" for k, v in content.facts.items()
+    return head(
+        "Evaluation report",
+        content.title,
+        content.facts,
+        content.verdict,
+        content.tone,
+        content.warnings,
+        _cards(content),
     )
-    warnings = "".join(f"<li>{_esc(text)}</li>" for text in content.warnings)
-    return f"""<header>
-<p class="eyebrow">Evaluation report</p>
-<h1>{_esc(content.title)}</h1>
-<dl class="facts">{facts}</dl>
-<div class="verdict {content.tone}" id="verdict">
-<small>Verdict</small>{_esc(content.verdict)}</div>
-{f'<ul class="warnings" id="warnings">{warnings}</ul>' if warnings else ""}
-{_cards(content)}
-</header>"""
-
-
-def _number(text: str) -> str:
-    """A formatted number with the typographic minus sign."""
-    return _esc(text).replace("-", "\u2212")
-
-
-def _value(value: object, key: str = "") -> str:
-    text = formats.plain(value, key)
-    return _esc(text) if isinstance(value, str) else _number(text)
-
-
-def _is_digest(value: object) -> bool:
-    text = str(value)
-    return len(text) >= 32 and all(c in "0123456789abcdef" for c in text)
-
-
-def _short(value: object) -> str:
-    return str(value)[:12] if _is_digest(value) else str(value)
-
-
-def _full(value: object) -> str:
-    return f' title="{_esc(value)}"' if _is_digest(value) else ""
 
 
 def _years_needed(sharpe: object) -> str:
@@ -386,8 +340,8 @@ def _cards(content: ReportContent) -> str:
         main = fill == content.headline_fill
         note = "net profit: the verdict rests on this one" if main else "net profit, all costs paid"
         cards.append(
-            f'<div class="card{" main" if main else ""}"><p class="kind">{_esc(fill.capitalize())} fills</p>'
-            f'<p class="big">{_number(formats.metric(metrics, "net_usd"))}</p><p class="unit">{note}</p>'
+            f'<div class="card{" main" if main else ""}"><p class="kind">{esc(fill.capitalize())} fills</p>'
+            f'<p class="big">{number(formats.metric(metrics, "net_usd"))}</p><p class="unit">{note}</p>'
             f"<dl>{_card_rows(metrics)}</dl></div>"
         )
     return f'<div class="cards" id="headline">{"".join(cards)}</div>' if cards else ""
@@ -400,38 +354,24 @@ def _card_rows(metrics: Metrics) -> str:
         rows.append(("To tell from luck", _years_needed(metrics["sharpe"]), False))
     mark = {True: ' class="same"', False: ""}
     return "".join(
-        f"<dt{mark[same]}>{_esc(label)}</dt><dd{mark[same]}>{_number(text)}</dd>" for label, text, same in rows
+        f"<dt{mark[same]}>{esc(label)}</dt><dd{mark[same]}>{number(text)}</dd>" for label, text, same in rows
     )
 
 
 def _nav(sections: Mapping[str, str]) -> str:
-    links = "".join(f'<a href="#{part}">{_esc(PARTS[part][0])}</a>' for part in PARTS if sections[part])
+    links = "".join(f'<a href="#{part}">{esc(PARTS[part][0])}</a>' for part in PARTS if sections[part])
     return f'<nav aria-label="Contents">{links}</nav>'
 
 
 def _section(part: str, inner: str, content: ReportContent) -> str:
     heading, lede, why = PARTS[part]
     if inner:
-        return f'<section id="{part}"><h2>{_esc(heading)}</h2><p class="lede">{_esc(lede)}</p>{inner}</section>'
+        return f'<section id="{part}"><h2>{esc(heading)}</h2><p class="lede">{esc(lede)}</p>{inner}</section>'
     reason = content.absent.get(part, why)
     return (
-        f'<section id="{part}"><h2>{_esc(heading)}</h2><p class="lede"></p>'
-        f'<p class="absent">Left out. {_esc(reason)}</p></section>'
+        f'<section id="{part}"><h2>{esc(heading)}</h2><p class="lede"></p>'
+        f'<p class="absent">Left out. {esc(reason)}</p></section>'
     )
-
-
-def _charts(drawn: Mapping[str, "go.Figure"], captions: Mapping[str, tuple[str, str]]) -> str:
-    parts = []
-    for name, (caption, note) in captions.items():
-        if name in drawn:
-            height = drawn[name].layout.height
-            small = f"<span>{_esc(note)}</span>" if note else ""
-            parts.append(
-                f'<figure class="panel"><figcaption>{_esc(caption)}{small}</figcaption>'
-                f'<div class="chart" data-figure="figure-{name}" style="min-height:{height}px" role="img" '
-                f'aria-label="{_esc(caption)}"></div></figure>'
-            )
-    return "".join(parts)
 
 
 def _accounts(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:
@@ -439,8 +379,8 @@ def _accounts(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:
 
     if not content.baselines:
         return ""
-    table = _metrics_table(content.baselines, content.policy, colours(list(content.baselines), content.policy))
-    return table + _charts(drawn, {"sharpe": ("Sharpe ratio with its 95 % interval", "")})
+    accounts = _metrics_table(content.baselines, content.policy, colours(list(content.baselines), content.policy))
+    return accounts + charts(drawn, {"sharpe": ("Sharpe ratio with its 95 % interval", "")})
 
 
 def _price(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:
@@ -450,10 +390,10 @@ def _price(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:
         return ""
     rows = len(content.ts)
     merged = f"{rows:,} bars in {CANDLES} candles" if rows > CANDLES else "one candle per bar"
-    overview = _charts(drawn, {"price": ("All bars judged", merged)})
+    overview = charts(drawn, {"price": ("All bars judged", merged)})
     if "trades" not in drawn:
         return f'{overview}<p class="absent">No fills to show: the policy did not trade.</p>'
-    return overview + _charts(
+    return overview + charts(
         drawn,
         {
             "trades": (
@@ -471,66 +411,20 @@ def _importance_caption(content: ReportContent) -> str:
     return f"The {min(30, total)} most important of {total} features"
 
 
-def _statistics(content: ReportContent) -> str:
-    if not content.statistics:
+def _metrics_table(accounts: Mapping[str, Metrics], policy: str | None, swatches: Mapping[str, str]) -> str:
+    if not accounts:
         return ""
-    cells = "".join(
-        f"<div><dt>{_esc(label)}</dt><dd>{_value(value)}</dd></div>" for label, value in content.statistics.items()
-    )
-    return f'<dl class="stats">{cells}</dl>'
-
-
-def _metrics_table(table: Mapping[str, Metrics], policy: str | None, swatches: Mapping[str, str]) -> str:
-    if not table:
-        return ""
-    keys = [key for key in formats.METRICS if any(key in metrics for metrics in table.values())]
-    head = "".join(f'<th scope="col">{_esc(formats.METRICS[key][0])}</th>' for key in keys)
-    names = sorted(table, key=lambda name: name != policy)
+    keys = [key for key in formats.METRICS if any(key in metrics for metrics in accounts.values())]
+    heading = "".join(f'<th scope="col">{esc(formats.METRICS[key][0])}</th>' for key in keys)
+    names = sorted(accounts, key=lambda name: name != policy)
     body = []
     for name in names:
         mark = (
             f'<span class="swatch" style="background:var(--s-{swatches[name][1:]})"></span>' if name in swatches else ""
         )
-        cells = "".join(f"<td>{_number(formats.metric(table[name], key))}</td>" for key in keys)
-        body.append(f'<tr{" class=main" if name == policy else ""}><th scope="row">{mark}{_esc(name)}</th>{cells}</tr>')
-    return _table(f'<th scope="col" class="text">Account</th>{head}', "".join(body), "metrics")
-
-
-def _rows_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return ""
-    keys = list(rows[0])
-    text = {key: any(isinstance(row.get(key), str) for row in rows) for key in keys}
-    kind = {key: ' class="text"' if text[key] else "" for key in keys}
-    head = "".join(f'<th scope="col"{kind[key]}>{_esc(_label(key))}</th>' for key in keys)
-    body = "".join(
-        "<tr>"
-        + "".join(f"<td{_cell(row.get(key), text[key])}>{_value(row.get(key), key)}</td>" for key in keys)
-        + "</tr>"
-        for row in rows
-    )
-    return _table(head, body, "rows")
-
-
-def _cell(value: object, text: bool) -> str:
-    if not text:
-        return ""
-    return ' class="text wide"' if len(str(value)) > 40 else ' class="text"'
-
-
-def _label(key: str) -> str:
-    """A heading from a key: `net_usd` -> "Net [USD]", `missing_share` -> "Missing"."""
-    unit = " [USD]" if key.endswith("_usd") else ""
-    words = key.removesuffix("_usd").removesuffix("_share").replace("_", " ")
-    return words[:1].upper() + words[1:] + unit
-
-
-def _table(head: str, body: str, label: str, tall: bool = False) -> str:
-    return (
-        f'<div class="scroll{" tall" if tall else ""}" tabindex="0" role="region" '
-        f'aria-label="Table: {label}">'
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+        cells = "".join(f"<td>{number(formats.metric(accounts[name], key))}</td>" for key in keys)
+        body.append(f'<tr{" class=main" if name == policy else ""}><th scope="row">{mark}{esc(name)}</th>{cells}</tr>')
+    return table(f'<th scope="col" class="text">Account</th>{heading}', "".join(body), "metrics")
 
 
 def _fills_table(content: ReportContent) -> str:
@@ -543,7 +437,7 @@ def _fills_table(content: ReportContent) -> str:
     write_price: Callable[[float], str] = f"{{:,.{_decimals(content.tick_size)}f}}".format
     when = labels(fills["ts"])
     columns = ("Time [UTC]", "Side", "Contracts", "Price [points]", "Cost [USD]")
-    head = "".join(
+    heading = "".join(
         f'<th scope="col"{" class=text" if i < 2 else ""}><button type="button">{name}</button></th>'
         for i, name in enumerate(columns)
     )
@@ -556,7 +450,7 @@ def _fills_table(content: ReportContent) -> str:
         for i in range(len(when))
     )
     note = f'<p class="lede">The last {LAST_FILLS} of {total:,}.</p>' if total > LAST_FILLS else ""
-    return note + _table(head, body, "fills", tall=True)
+    return note + table(heading, body, "fills", tall=True)
 
 
 def _decimals(tick_size: float | None) -> int:
@@ -568,5 +462,5 @@ def _decimals(tick_size: float | None) -> int:
 def _foot(content: ReportContent) -> str:
     return (
         "<footer>Past results, measured or simulated, promise nothing. Prices are in points, money in US "
-        f"dollars, times in UTC. Headline figures assume {_esc(content.headline_fill)} fills.</footer>"
+        f"dollars, times in UTC. Headline figures assume {esc(content.headline_fill)} fills.</footer>"
     )

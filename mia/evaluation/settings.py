@@ -1,4 +1,4 @@
-"""Settings of how results are judged; conf/evaluation/<option>.yaml makes one."""
+"""Settings of how results are judged (conf/evaluation) and set side by side (conf/compare)."""
 
 from dataclasses import dataclass
 
@@ -120,3 +120,45 @@ class EvaluationSettings:
         for field in ("confidence", "dsr_threshold", "baseline_p"):
             if not 0 < getattr(self, field) < 1:
                 _refuse(self.name, field, getattr(self, field), "lie between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareSettings:
+    """Which runs task=compare takes and how it sets them side by side; conf/compare/<option>.yaml makes one.
+
+    Parameters
+    ----------
+    name : option name
+    runs : folders, files or glob patterns that hold summary.json; empty takes all runs below outputs/runs
+    by : what makes a group: a group of conf/ or a key, e.g. "algo" or "algo.network"; several joined with "+"
+    metric : "auto", a short name of `mia.task.compare_runs.METRICS`, or a dotted key of summary.json; larger is
+        better unless a minus stands before it
+    least_seeds : with fewer runs than this in a stratum nothing is claimed
+    blocks : blocks of days for the probability of backtest overfitting, even
+    pbo_limit : largest such probability of skill
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    by: str
+    metric: str
+    least_seeds: int
+    blocks: int
+    pbo_limit: float
+
+    def __post_init__(self) -> None:
+        if not self.by or not all(part.strip() for part in self.by.split("+")):
+            self._refuse("by", "name a key such as algo, several joined with +")
+        if not self.metric.removeprefix("-"):
+            self._refuse("metric", "be auto or name a key of summary.json")
+        if self.least_seeds < 2:
+            self._refuse("least_seeds", "be at least 2")
+        if not 4 <= self.blocks <= 20 or self.blocks % 2:
+            self._refuse("blocks", "be even and lie between 4 and 20")
+        if not 0 < self.pbo_limit < 1:
+            self._refuse("pbo_limit", "lie between 0 and 1")
+
+    def _refuse(self, field: str, needed: str) -> None:
+        raise ConfigurationError(
+            f"compare {self.name}: {field} must {needed}, was {getattr(self, field)!r}; correct compare.{field}"
+        )

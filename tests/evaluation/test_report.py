@@ -410,7 +410,7 @@ def test_writing_is_all_or_nothing(tmp_path, content, monkeypatch):
     def full_disk(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report.os, "fsync", full_disk)
+    monkeypatch.setattr("os.fsync", full_disk)
     with pytest.raises(OSError, match="No space left"):
         report.write(path, replace(content, title="other"))
     assert path.read_text(encoding="utf-8") == before
