@@ -70,7 +70,8 @@ def test_no_experiment_names_a_market():
     for path in (conf_tree.folder() / "experiment").glob("*.yaml"):
         content = yaml.safe_load(path.read_text())
         assert "market" not in content, path
-        assert not any("market" in str(entry) for entry in content.get("defaults", [])), path
+        named = [key for entry in content.get("defaults", []) if isinstance(entry, dict) for key in entry]
+        assert not any(key.split("/")[-1] == "market" for key in named), path
 
 
 def test_market_is_absent_from_the_defaults_list_so_that_plus_market_works():

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mia.algo.policy import TrainedPolicy
+from mia.algo.settings.effort import shortened as with_less_effort
 from mia.desk.feature_pipeline import Block, FeaturePipeline, Past
 from mia.desk.snapshot import Snapshot
 from mia.domain.sessions import Sessions
@@ -19,8 +20,6 @@ from mia.task.train import Lesson
 from mia.task.watch import Watch
 
 Array = np.ndarray
-STEPS = {"updates": "updates_per_step", "frames": "batch_frames"}
-"""Settings that say how long an algorithm learns -> the least it can learn for."""
 POSITIONS = np.array([-1.0, 0.0, 1.0])
 
 
@@ -107,14 +106,8 @@ def of_table(
 
 def short_training(settings: RunSettings, lesson: Lesson, watch: Watch) -> TrainedPolicy:
     """A policy of the configured algorithm, trained for a share of its steps: whatever it sees, it acts on it."""
-    algo, effort = settings.algo, settings.audit.effort
-    shorter = {
-        name: max(getattr(algo, least), round(getattr(algo, name) * effort))
-        for name, least in STEPS.items()
-        if hasattr(algo, name)
-    }
-    brief = replace(settings, algo=replace(algo, **shorter))
-    with watch.step(f"train {algo.name} briefly") as step:
+    brief = replace(settings, algo=with_less_effort(settings.algo, settings.audit.effort))
+    with watch.step(f"train {settings.algo.name} briefly") as step:
         return replace(train.make(brief, lesson, train.trainer_progress(step)), abstains=False)
 
 

@@ -59,6 +59,7 @@ usage: python -m mia +market=MARKET [group=option ...] [key=value ...]
 
   python -m mia +market=MNQ algo=qr_dqn                    market data to an out-of-sample report
   python -m mia -m +market=ES,MNQ algo=ppo,qr_dqn          several markets and algorithms: four jobs
+  python -m mia -m +market=MNQ algo=qr_dqn 'seed=range(0,10)'   ten seeds, then task=compare sets them side by side
   python -m mia +market=ES source=files source.path=...    your own bars or ticks
   python -m mia +market=ES --cfg job                       the composed configuration, nothing is run
 
@@ -69,7 +70,7 @@ groups and their options (conf/GROUP/OPTION.yaml; every key in them can be set: 
 {rows}
 
 flags
-  -m, --multirun    run every combination of comma-separated values
+  -m, --multirun    run every combination of comma-separated values and ranges
   --cfg job         print the composed configuration and stop
   --version         print the version
 
@@ -103,10 +104,17 @@ def check(arguments: list[str]) -> None:
     stray = [w for w in words if w not in skip]
     if stray:
         raise ConfigurationError(f"{stray[0]!r} is neither a flag nor key=value; see python -m mia --help")
+    from mia.task.settings import check_task
+
     _check_markets(overrides)
     multirun = bool({"-m", "--multirun"} & set(arguments))
+    seen: set[tuple[str, ...]] = set()
     for job in _jobs(overrides, multirun):
-        compose(job)
+        # Composing takes seconds, so jobs that differ in nothing but a seed that is surely one are composed once.
+        shape = tuple("seed" if re.fullmatch(r"seed=\d{1,9}", override) else override for override in job)
+        if shape not in seen:
+            check_task(compose(job))
+        seen.add(shape)
 
 
 def compose(overrides: list[str]) -> Any:
@@ -145,6 +153,9 @@ def _explain(error: Exception, overrides: list[str]) -> str:
     ambiguous = re.search(r"Ambiguous value for argument '([^']+)'", text)
     if ambiguous:
         return f"{ambiguous.group(1)} names several values; put -m before it to run each, or quote it"
+    sweep = re.search(r"Sweep parameters '([^']+)' requires --multirun", text)
+    if sweep:
+        return f"{sweep.group(1)} names several values; put -m before it to run each"
     append = re.search(r"Could not append to config. An item is already at '([^']+)'", text)
     if append:
         return f"+{append.group(1)}=... exists already; write {append.group(1)}=..."
@@ -236,8 +247,8 @@ def _hand_to_hydra(arguments: list[str]) -> int:
         except MiaError as error:
             discard(directory)
             codes.append(refuse(error))
-        except KeyboardInterrupt:
-            print(f"mia: interrupted; what was finished is in {directory}", file=sys.stderr)
+        except KeyboardInterrupt as error:
+            print(f"mia: interrupted; {error or f'what was finished is in {directory}'}", file=sys.stderr)
             codes.append(130)
             raise
 

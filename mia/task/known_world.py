@@ -1,6 +1,7 @@
 """Trains on a market whose best policy is known and says what share of it the learner reached."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,8 @@ from mia.algo import learner
 from mia.domain import digest
 from mia.domain.errors import ConfigurationError
 from mia.domain.rng import generator
-from mia.evaluation import known_world
-from mia.source import yardstick
-from mia.task import store, trial
+from mia.evaluation import known_worlds
+from mia.task import keeping, performance, store, trial
 from mia.task.report import SCHEMA
 from mia.task.settings import RunSettings
 from mia.task.train import trainer_progress
@@ -21,23 +21,35 @@ from mia.task.watch import Watch
 def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Draw the world, learn on its training rows, be judged on fresh ones."""
     source = settings.source
-    if source.kind != "yardstick":
+    if source.kind not in known_worlds.KINDS:
         raise ConfigurationError(
             f"task=known_world needs a world whose optimum is known, source was {source.name}; use experiment=yardstick"
+            f", or {', '.join(known_worlds.KINDS[1:])}"
         )
     with watch.step("draw the world"):
-        learned_on = yardstick.world(source, settings.seed, "train")
-        judged_on = yardstick.world(source, settings.seed, "judge")
-        tape = known_world.tape(learned_on)
-    data = digest.of_arrays(tape.obs, tape.close)
-    with trial.counted(settings, plain, data):
-        with watch.step(settings.algo.name) as step:
-            seed = int(generator(settings.seed, "train", "0").integers(2**31))
-            policy = learner(settings.algo.name)(
-                tape, known_world.terms(source), settings.algo, seed, trainer_progress(step)
-            )
-        with watch.step("judge on fresh rows"):
-            judged = known_world.judge(policy, judged_on)
+        world = known_worlds.opened(
+            source, settings.seed, features=settings.features, regime=settings.regime, memory=settings.memory
+        )
+    data = digest.of_arrays(world.tape.obs, world.tape.close)
+    with (
+        keeping.kept(settings, plain, data) as keeper,
+        trial.counted(settings, plain, data, keeper) as number,
+        watch.step(settings.algo.name) as step,
+    ):
+        log = performance.logger(settings, watch, directory, number, 0)
+        policy = learner(settings.algo.kind)(
+            world.tape,
+            world.terms,
+            limited(settings.algo, world),
+            int(generator(settings.seed, "train", "0").integers(2**31)),
+            trainer_progress(step, log),
+            reward=settings.reward,
+            keeper=keeper,
+            device=settings.device,
+        )
+    performance.write_page(settings, watch)
+    with watch.step("judge on fresh rows"):
+        judged = world.judge(policy)
     judged["cpu_seconds"] = policy.card["cpu_s"]
     summary = {
         "schema": SCHEMA,
@@ -50,14 +62,24 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         "digest": digest.of_json([data, policy.digest, settings.seed]),
         "cpu_seconds": policy.card["cpu_s"],
         "peak_memory_mb": round(peak_memory_mb()),
-        "bars": len(tape),
-        "known_world": {key: None if math.isnan(value) else value for key, value in judged.items()},
+        "bars": len(world.tape),
+        "known_world": {key: _or_none(value) for key, value in judged.items()},
+        "fraction_of_optimum": _or_none(judged["fraction"]),
         "abstains": policy.abstains,
         "verdict": sentence(judged, policy.abstains),
     }
     store.write_json(directory / "summary.json", summary)
-    watch.facts("known world", {key: _short(value) for key, value in judged.items()})
+    facts = {"fraction_of_optimum": judged["fraction"]} | judged
+    watch.facts("known world", {key: _short(value) for key, value in facts.items() if key != "fraction"})
     watch.terminal.verdict(summary["verdict"])
+
+
+def limited(algo: Any, world: Any) -> Any:
+    """The learner's settings with the world's own limit on the risk of a session, where both have one."""
+    cents = getattr(world, "limit_cents", None)
+    if cents is None or not hasattr(algo, "constraint"):
+        return algo
+    return replace(algo, constraint=replace(algo.constraint, measure="loss", unit="usd", limit=cents / 100))
 
 
 def sentence(judged: dict[str, float], abstains: bool) -> str:
@@ -69,9 +91,18 @@ def sentence(judged: dict[str, float], abstains: bool) -> str:
         )
     if abstains:
         return "The policy stays flat: on rows kept from training it did not beat doing nothing by more than luck."
+    earns = f"The policy earns {judged['fraction']:.1%} of what the best possible one does"
+    if "cvar" not in judged:
+        return f"{earns}, in expectation on fresh rows."
+    kept = "keeps" if judged["cvar_high"] <= judged["limit"] else "does not surely keep"
     return (
-        f"The policy earns {judged['fraction']:.1%} of what the best possible one does, in expectation on fresh rows."
+        f"{earns} within the limit, and {kept} it: its worst fresh sessions lose {judged['cvar']:.3g} units on average "
+        f"(95 % interval {judged['cvar_low']:.3g} to {judged['cvar_high']:.3g}), {judged['limit']:.3g} are allowed."
     )
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _short(value: float) -> str:

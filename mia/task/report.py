@@ -46,20 +46,6 @@ def open_tracker(settings: RunSettings, plain: Mapping[str, Any], watch: Watch) 
     watch.tracker.start(plain, f"{settings.market.name}-{settings.algo.name}-{settings.seed}", settings.market.name)
 
 
-def training_progress(step: Any, watch: Watch, fold: int) -> Any:
-    """Tell terminal and tracker how training goes."""
-    from mia.task.train import trainer_progress
-
-    show = trainer_progress(step)
-
-    def hear(done: int, total: int, seen: Mapping[str, float]) -> None:
-        show(done, total, seen)
-        if seen:
-            watch.tracker.log({f"train/fold_{fold}/{key}": value for key, value in seen.items()}, done)
-
-    return hear
-
-
 def make(
     settings: RunSettings,
     plain: Mapping[str, Any],
@@ -155,6 +141,7 @@ def _summary(
         "oos": dict(oos),
         "fills": {name: dict(values) for name, values in fills.items()},
         "baselines": {name: dict(values) for name, values in others.items()},
+        "daily_net_usd": {name: judging.daily(parts).tolist() for name, parts in walks.names.items()},
         "reference": {"fill": settings.broker.central.name, **{name: dict(v) for name, v in reference.items()}},
         "trials": verdict.trials,
         "deflated_sharpe": verdict.dsr,

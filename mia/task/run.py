@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mia.task import features, ingest, regime, report, select, store, train, trial, warm
+from mia.task import features, ingest, keeping, performance, regime, report, select, store, train, trial, warm
 from mia.task.judging import Judged
 from mia.task.settings import RunSettings
 from mia.task.usage import cpu_seconds, peak_memory_mb
@@ -24,13 +24,17 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         table = features.make(settings, made, watch)
     states = regime.all_folds(settings, made, table, watch)
     regime.log_transitions(settings, table.snapshots)
-    with trial.counted(settings, plain, made.digest) as number:
+    with (
+        keeping.kept(settings, plain, made.digest) as keeper,
+        trial.counted(settings, plain, made.digest, keeper) as number,
+    ):
         judged: list[Judged] = []
         for state in states:
             before = judged[-1].selection if judged else None
-            judged.append(_learn(settings, made, table, state, before, directory, watch))
+            judged.append(_learn(settings, made, table, state, before, directory, watch, keeper, number))
         newest = directory / "folds" / f"fold_{states[-1].fold.index}"
         shutil.copytree(newest, directory / "bundle")
+        performance.write_page(settings, watch)
         summary = report.make(
             settings, plain, made, table, judged, number, directory, watch, cpu_seconds() - started, peak_memory_mb()
         )
@@ -41,7 +45,15 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
 
 
 def _learn(
-    settings: RunSettings, made: Any, table: Any, state: Any, before: Any, directory: Path, watch: Watch
+    settings: RunSettings,
+    made: Any,
+    table: Any,
+    state: Any,
+    before: Any,
+    directory: Path,
+    watch: Watch,
+    keeper: Any,
+    number: int,
 ) -> Judged:
     """Select, train and bundle one fold."""
     at = state.fold.index + 1
@@ -51,7 +63,8 @@ def _learn(
     taught = train.lesson(settings, made, state, seen, selection)
     del seen  # the widest arrays of the run; nothing below needs more than the selected columns
     with watch.step(f"fold {at}: {settings.algo.name}") as step:
-        policy = train.make(settings, taught, report.training_progress(step, watch, state.fold.index))
+        log = performance.logger(settings, watch, directory, number, state.fold.index)
+        policy = train.make(settings, taught, train.trainer_progress(step, log), keeper)
     train.bundle_of(settings, made, taught, policy, directory / "folds" / f"fold_{state.fold.index}")
     return Judged(
         fold=state.fold,

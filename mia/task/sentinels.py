@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from mia.algo import learner
-from mia.algo.policy import TrainedPolicy
-from mia.algo.sentinel import Sentinel as Shadow
+from mia.algo.vote import Policy, policy_of_state
+from mia.algo.vote_sentinel import shadow_of
 from mia.broker.terms import terms
 from mia.desk.feature_pipeline import ATR, Block, service_columns
 from mia.desk.model_view import ModelView
@@ -16,7 +16,7 @@ from mia.desk.observation import ObservationTemplate
 from mia.desk.plans import Plans
 from mia.desk.sentinel import Sentinel
 from mia.domain.bars import Bars
-from mia.domain.errors import ArtefactMismatch, DataError
+from mia.domain.errors import ArtefactMismatch, ConfigurationError, DataError
 from mia.domain.rng import generator
 from mia.features.normalisation import Scaler
 from mia.regime.regime_detector import REGIMES
@@ -47,7 +47,7 @@ def train(settings: RunSettings, plans: Plans, bars: Bars, block: Block, index: 
     seed = int(generator(settings.seed, "sentinel", str(index)).integers(2**31))
     cost = terms(settings.market, settings.broker.model(settings.broker.train))
     try:
-        policy = learner(settings.awareness.learner.name)(tape, cost, settings.awareness.learner, seed, lambda *_: None)
+        policy = learner(settings.awareness.learner.kind)(tape, cost, settings.awareness.learner, seed, lambda *_: None)
     except DataError:
         return None
     return _sentinel(settings, plans, view.scalers, template, replace(policy, abstains=False), bars.bar_minutes)
@@ -58,7 +58,7 @@ def _sentinel(
     plans: Plans,
     scalers: tuple[Scaler, ...],
     template: ObservationTemplate,
-    policy: TrainedPolicy,
+    policy: Policy,
     bar_minutes: int,
 ) -> Sentinel:
     market = settings.market
@@ -66,7 +66,7 @@ def _sentinel(
     bounds = limits(settings.risk, market)
     return Sentinel(
         # A drawdown limit would end its account for good; here a drawdown is only measured.
-        shadow=Shadow(policy=policy, terms=cost, limits=replace(bounds, max_drawdown_cents=0)),
+        shadow=shadow_of(policy, cost, replace(bounds, max_drawdown_cents=0)),
         scalers=scalers,
         template=template,
         drawdown_limit_cents=float(bounds.max_drawdown_cents or bounds.account_cents),
@@ -81,17 +81,30 @@ def _sentinel(
 
 def to_json(sentinel: Sentinel) -> dict[str, Any]:
     """The learned part of a sentinel; its rules come from the configuration."""
-    policy = sentinel.shadow.policy  # type: ignore[attr-defined]
+    policy: Policy = sentinel.shadow.policy  # type: ignore[attr-defined]
     return {
         "scalers": [json.loads(scaler.to_json()) for scaler in sentinel.scalers],
         "template": json.loads(sentinel.template.to_json()),
-        "algo": policy.algo,
-        "activation": policy.activation,
-        "n_quantiles": policy.n_quantiles,
-        "value_cents": policy.value_cents,
-        "layers": [[matrix.tolist(), bias.tolist()] for matrix, bias in policy.layers],
+        "policy": _plain(policy.to_state()),
         "bar_minutes": sentinel.bar_minutes,
     }
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of a policy as JSON holds it, without the cards: how it came about is told elsewhere."""
+    plain = {**state, "card": {}}
+    if "members" in state:
+        plain["members"] = {name: _plain(part) for name, part in state["members"].items()}
+    else:
+        plain["layers"] = [[matrix.tolist(), bias.tolist()] for matrix, bias in state["layers"]]
+    return plain
+
+
+def _with_arrays(plain: dict[str, Any]) -> dict[str, Any]:
+    """What `_plain` gave, with its weights as arrays."""
+    if "members" in plain:
+        return {**plain, "members": {name: _with_arrays(part) for name, part in plain["members"].items()}}
+    return {**plain, "layers": [(np.array(m, np.float32), np.array(b, np.float32)) for m, b in plain["layers"]]}
 
 
 def of_json(settings: RunSettings, plans: Plans, found: dict[str, Any]) -> Sentinel:
@@ -102,17 +115,9 @@ def of_json(settings: RunSettings, plans: Plans, found: dict[str, Any]) -> Senti
     ArtefactMismatch : if it is something else.
     """
     try:
-        policy = TrainedPolicy(
-            algo=str(found["algo"]),
-            layers=tuple((np.array(m, np.float32), np.array(b, np.float32)) for m, b in found["layers"]),
-            activation=str(found["activation"]),
-            n_quantiles=int(found["n_quantiles"]),
-            value_cents=float(found["value_cents"]),
-            abstains=False,
-            card={},
-        )
+        policy = policy_of_state(_with_arrays(found["policy"]))
         scalers = tuple(Scaler.from_json(json.dumps(part)) for part in found["scalers"])
         template = ObservationTemplate.from_json(json.dumps(found["template"]))
         return _sentinel(settings, plans, scalers, template, policy, int(found["bar_minutes"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, ConfigurationError) as error:
         raise ArtefactMismatch(f"sentinel is not readable ({error}); fit it again") from error

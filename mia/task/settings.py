@@ -8,14 +8,34 @@ from typing import Any
 from mia.desk.settings import AwarenessSettings
 from mia.domain.errors import ConfigurationError
 from mia.domain.market import Market
+from mia.router.settings import RouterSettings
 from mia.task import conf_tree, schema
 
 SOURCES = {
     "simulated": "mia.source.simulated_settings:SimulatedSettings",
     "files": "mia.source.settings:FilesSettings",
     "yardstick": "mia.source.yardstick_settings:YardstickSettings",
+    "null_market": "mia.source.yardstick_settings:YardstickSettings",
+    "yardstick_hidden": "mia.source.hidden_settings:HiddenSettings",
+    "regime_market": "mia.source.regime_world_settings:RegimeWorldSettings",
+    "cmdp": "mia.source.cmdp_settings:CmdpSettings",
 }
-ALGORITHMS = {"qr_dqn": "mia.algo.settings:QRDQNSettings", "ppo": "mia.algo.settings:PPOSettings"}
+ALGORITHMS = {
+    "sac": "mia.algo.settings.sac:SACSettings",
+    "ppo": "mia.algo.settings.ppo:PPOSettings",
+    "ddpg": "mia.algo.settings.ddpg:DDPGSettings",
+    "ppo_lagrangian": "mia.algo.settings.ppo_lagrangian:PPOLagrangianSettings",
+    "qr_dqn": "mia.algo.settings.qr_dqn:QRDQNSettings",
+    "ensemble": "mia.algo.settings.ensemble:EnsembleSettings",
+}
+GOES_ON_LEARNING = ("finetune", "online", "meta")
+"""Tasks that take gradient steps from weights that exist."""
+DEVICES = ("cpu", "cuda", "auto")
+REWARDS = {
+    "pnl": "mia.reward.settings:PnlSettings",
+    "adaptive": "mia.reward.settings:AdaptiveSettings",
+    "cvar": "mia.reward.settings:CvarSettings",
+}
 ROOMS = {
     "features": "mia.features.settings:FeatureSettings",
     "snapshots": "mia.desk.settings:SnapshotSettings",
@@ -26,11 +46,15 @@ ROOMS = {
     "regime_weights": "mia.desk.regime_weights:RegimeWeightSettings",
     "selection": "mia.features.selection_settings:SelectionSettings",
     "regime": "mia.regime.settings:HmmSettings",
-    "reward": "mia.reward.settings:RewardSettings",
     "risk": "mia.risk.settings:RiskProfile",
     "broker": "mia.broker.settings:BrokerSettings",
     "evaluation": "mia.evaluation.settings:EvaluationSettings",
+    "finetune": "mia.algo.settings.adaptation:FinetuneSettings",
+    "online": "mia.task.online_settings:OnlineSettings",
+    "meta": "mia.algo.settings.adaptation:MetaSettings",
+    "compare": "mia.evaluation.settings:CompareSettings",
     "audit": "mia.evaluation.audit.settings:AuditSettings",
+    "race": "mia.evaluation.race_settings:RaceSettings",
     "tracking": "mia.tracking.settings:TrackingSettings",
 }
 
@@ -53,7 +77,7 @@ class ModeSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """Everything one command needs, typed. Groups that have several shapes (source, algo) carry their own type."""
+    """Everything one command needs, typed. Groups of several shapes (source, algo, reward) carry their own type."""
 
     market: Market | None
     source: Any
@@ -65,6 +89,7 @@ class RunSettings:
     news: Any
     awareness: Any
     regime_weights: Any
+    router: Any
     selection: Any
     regime: Any
     reward: Any
@@ -72,11 +97,18 @@ class RunSettings:
     risk: Any
     broker: Any
     evaluation: Any
+    finetune: Any
+    online: Any
+    meta: Any
+    compare: Any
     audit: Any
+    race: Any
     tracking: Any
     task: TaskSettings
     mode: ModeSettings
     seed: int
+    device: str
+    resume: bool
     outputs: str
     quiet: bool
 
@@ -100,15 +132,34 @@ def from_composed(plain: Mapping[str, Any]) -> RunSettings:
     return RunSettings(
         market=market,
         source=_variant(plain["source"], "source", "kind", SOURCES),
-        algo=_variant(plain["algo"], "algo", "name", ALGORITHMS),
+        algo=_algorithm(plain["algo"], "algo"),
+        reward=_variant(plain["reward"], "reward", "name", REWARDS),
         awareness=_awareness(plain["awareness"]),
+        router=_router(plain["router"]),
         task=task,
         mode=schema.build(ModeSettings, plain["mode"], "mode"),
         seed=seed,
+        device=_device(plain["device"]),
+        resume=schema.convert(plain["resume"], bool, "resume"),
         outputs=schema.convert(plain["outputs"], str, "outputs"),
         quiet=schema.convert(plain["quiet"], bool, "quiet"),
         **{room: schema.build(_load(path), plain[room], room) for room, path in ROOMS.items()},
     )
+
+
+def check_task(settings: RunSettings) -> None:
+    """Refuse a task that this learner cannot do, while nothing has been written."""
+    if settings.task.name in GOES_ON_LEARNING:
+        from mia.algo.settings.adaptation import check_learner
+
+        check_learner(settings.algo, settings.task.name)
+
+
+def _device(data: Any) -> str:
+    device = schema.convert(data, str, "device")
+    if device not in DEVICES:
+        raise ConfigurationError(f"device must be one of {', '.join(DEVICES)}, was {device!r}")
+    return device
 
 
 def _market(data: Any, task: TaskSettings) -> Market | None:
@@ -125,8 +176,24 @@ def _market(data: Any, task: TaskSettings) -> Market | None:
 def _awareness(data: Any) -> AwarenessSettings:
     """The learner within has one of several shapes."""
     if isinstance(data, Mapping) and data.get("learner") is not None:
-        data = {**data, "learner": _variant(data["learner"], "awareness.learner", "name", ALGORITHMS)}
+        data = {**data, "learner": _algorithm(data["learner"], "awareness.learner")}
     return schema.build(AwarenessSettings, data, "awareness")
+
+
+def _router(data: Any) -> RouterSettings:
+    """The three sources of a trade's probability are learners."""
+    if isinstance(data, Mapping) and isinstance(data.get("sources"), Mapping):
+        sources = {name: _algorithm(part, f"router.sources.{name}") for name, part in data["sources"].items()}
+        data = {**data, "sources": sources}
+    return schema.build(RouterSettings, data, "router")
+
+
+def _algorithm(data: Any, group: str) -> Any:
+    """The settings of a learner; an ensemble's hold those of its members."""
+    if isinstance(data, Mapping) and isinstance(data.get("members"), Mapping):
+        members = {name: _algorithm(part, f"{group}.members.{name}") for name, part in data["members"].items()}
+        data = {**data, "members": members}
+    return _variant(data, group, "kind", ALGORITHMS)
 
 
 def _variant(data: Any, group: str, key: str, variants: Mapping[str, str]) -> Any:

@@ -12,12 +12,14 @@ from mia.desk.plans import Plans
 from mia.desk.tape import Tape, from_bars
 from mia.domain.bars import Bars
 from mia.domain.series import SERIES_SETS
+from mia.reward.context import CONTEXT
 from mia.risk.flat_rules import may_enter, must_flat
 from mia.task.settings import RunSettings
 
 Array = np.ndarray
 
 OBSERVATION_CLIP = 10.0  # beyond the scaler's own bounds: a last guard, not a transformation
+CONTEXT_COLUMNS = {"vix": "vix_level"}  # features that are not called as the reward calls them
 SOURCES = tuple(group for series in SERIES_SETS for group in series.groups)
 
 
@@ -51,7 +53,25 @@ def lay_out(
         groups=GroupColumns.of(
             view.groups, view.members(), SOURCES, template.columns, len(template.regimes), view.neutral
         ),
+        context=context(plans, block),
     )
+
+
+def context(plans: Plans, block: Block) -> Array:
+    """(n, C) what rewards may know at each row's close, unscaled; NaN where the feature set does not compute it.
+
+    A feature of a row reads nothing later than its close (self columns: decisions up to the row before).
+    """
+    out = np.full((len(block), len(CONTEXT)), np.nan)
+    own = plans.part("self")
+    for at, name in enumerate(CONTEXT):
+        feature = CONTEXT_COLUMNS.get(name, name)
+        if feature in plans.market.columns:
+            out[:, at] = block.features[:, plans.market.columns.index(feature)]
+        elif own is not None and feature in own.names and block.own.shape[1]:
+            out[:, at] = block.own[:, own.names.index(feature)]
+    out[np.isinf(out)] = np.nan
+    return out
 
 
 def safety_columns(settings: RunSettings, plans: Plans) -> Any:

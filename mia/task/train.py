@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mia.algo import learner
+from mia.algo.checkpoint import Keeper
 from mia.algo.policy import TrainedPolicy
 from mia.broker.terms import terms
 from mia.desk.observation import ObservationTemplate
@@ -19,6 +20,7 @@ from mia.task.ingest import Ingested
 from mia.task.regime import FoldState, FoldView
 from mia.task.settings import RunSettings
 from mia.task.watch import Watch
+from mia.tracking.performance_logger import PerformanceLogger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,16 +56,19 @@ def lesson(settings: RunSettings, made: Ingested, state: FoldState, seen: FoldVi
     return Lesson(state=state, selection=selection, template=template, tape=tape)
 
 
-def make(settings: RunSettings, taught: Lesson, progress: Any) -> TrainedPolicy:
+def make(settings: RunSettings, taught: Lesson, progress: Any, keeper: Keeper | None = None) -> TrainedPolicy:
     """Train one fold's policy on its training rows, at the fill model meant for training."""
     train = taught.state.fold.train
     seed = int(generator(settings.seed, "train", str(taught.state.fold.index)).integers(2**31))
-    return learner(settings.algo.name)(
+    return learner(settings.algo.kind)(
         taught.tape.slice(train.start, train.stop),
         terms(settings.market, settings.broker.model(settings.broker.train)),
         settings.algo,
         seed,
         progress,
+        reward=settings.reward,
+        keeper=keeper.part(f"fold_{taught.state.fold.index}") if keeper else None,
+        device=settings.device,
     )
 
 
@@ -107,28 +112,36 @@ def root(settings: RunSettings) -> Path:
 
 def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own; it counts as a trial like any other training."""
-    from mia.task import trial
+    from mia.task import keeping, performance, trial
 
     made = ingest.load(settings)
     table = features.load(settings)
     states = regime.load(settings, made, table)
     selections = select.load(settings, len(states))
-    with trial.counted(settings, plain, made.digest) as number, store.replacing(root(settings)) as fresh:
+    with (
+        keeping.kept(settings, plain, made.digest) as keeper,
+        trial.counted(settings, plain, made.digest, keeper) as number,
+        store.replacing(root(settings)) as fresh,
+    ):
         for state, selection in zip(states, selections, strict=True):
             taught = lesson(settings, made, state, regime.view(settings, made, table, state), selection)
             with watch.step(f"train fold {state.fold.index + 1}") as step:
-                policy = make(settings, taught, trainer_progress(step))
+                log = performance.logger(settings, watch, directory, number, state.fold.index)
+                policy = make(settings, taught, trainer_progress(step, log), keeper)
             bundle_of(settings, made, taught, policy, fresh / f"fold_{state.fold.index}")
         store.write_json(fresh / "trial.json", {"trial": number})
+    performance.write_page(settings, watch)
     watch.say(f"wrote {root(settings)}")
 
 
-def trainer_progress(step: Any) -> Any:
-    """Adapt a terminal step to what learners call: done, total and the figures of the last checkpoint."""
+def trainer_progress(step: Any, log: PerformanceLogger | None = None) -> Any:
+    """Adapt a terminal step, and the performance log, to what learners call: done, total, figures of a look."""
 
     def hear(done: int, total: int, figures: Any) -> None:
         step(done, total)
         if figures:
             step.advance(0, profit_per_bar_usd=round(figures.get("profit_cents_per_bar", 0.0) / 100, 3))
+            if log is not None:
+                log.log(done, {key: value for key, value in figures.items() if key != "looking_s"})
 
     return hear

@@ -10,7 +10,7 @@ from mia.domain import digest
 from mia.evaluation.ledger import TrialLedger
 from mia.task.settings import RunSettings
 
-NOT_THE_EXPERIMENT = ("outputs", "quiet", "tracking", "audit", "task", "mode")
+NOT_THE_EXPERIMENT = ("outputs", "quiet", "resume", "tracking", "audit", "compare", "race", "task", "mode")
 """Top-level keys that change where results go or how they are shown, not what they are."""
 
 
@@ -25,17 +25,29 @@ def ledger(settings: RunSettings) -> TrialLedger:
 
 
 @contextmanager
-def counted(settings: RunSettings, plain: Mapping[str, Any], data_digest: str) -> Iterator[int]:
-    """Count a training for the time of the block; a failure is noted and stays counted."""
+def counted(
+    settings: RunSettings, plain: Mapping[str, Any], data_digest: str, keeper: Any | None = None
+) -> Iterator[int]:
+    """Count a training for the time of the block; a failure is noted and stays counted.
+
+    Parameters
+    ----------
+    settings, plain, data_digest : what runs
+    keeper : of `keeping.kept`; a training that goes on after an interruption is the trial it was
+    """
     book = ledger(settings)
-    number = book.begin(
-        market=settings.market.name if settings.market else "WORLD",
-        algo=settings.algo.name,
-        seed=settings.seed,
-        config_digest=config_digest(plain),
-        data_digest=data_digest,
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),  # noqa: TID251 - tasks may ask
-    )
+    number = keeper.trial if keeper else None
+    if number is None:
+        number = book.begin(
+            market=settings.market.name if settings.market else "WORLD",
+            algo=settings.algo.name,
+            seed=settings.seed,
+            config_digest=config_digest(plain),
+            data_digest=data_digest,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),  # noqa: TID251 - tasks may ask
+        )
+    if keeper:
+        keeper.trial = number
     try:
         yield number
     except BaseException as error:

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from mia.task import command_line
+
 
 def mia(*arguments: str, cwd, full_error: bool = False) -> subprocess.CompletedProcess:
     environment = {**os.environ, "HYDRA_FULL_ERROR": "1" if full_error else "0", "NO_COLOR": "1"}
@@ -25,6 +27,8 @@ REFUSALS = {
     "an unknown market": (["+market=XYZ"], "market XYZ"),
     "a list of markets": (["+market=[ES,MNQ]"], "-m +market=ES,MNQ"),
     "two markets without a sweep": (["+market=ES,MNQ"], "-m"),
+    "a range of seeds without a sweep": (["+market=ES", "seed=range(0,10)"], "put -m before it"),
+    "a seed of a sweep that cannot be": (["-m", "+market=ES", "seed=range(-1,3)"], "seed must lie between 0"),
     "a mistyped new key": (["+marke=MNQ", "+market=ES"], "marke"),
     "a mistyped key": (["+market=ES", "source.alhpa=0"], "source.alpha"),
     "an appended unknown key": (["+market=ES", "+source.colour=red"], "source.colour"),
@@ -91,3 +95,21 @@ def test_task_is_understood_with_and_without_plus(tmp_path):
     done = mia("+market=ES", "+task=ingest", "--cfg", "job", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "name: ingest" in done.stdout
+
+
+def test_a_range_of_seeds_is_a_job_for_every_seed():
+    jobs = command_line._jobs(["+market=ES", "algo=qr_dqn", "seed=range(0,10)"], multirun=True)
+    assert jobs == [["+market=ES", "algo=qr_dqn", f"seed={seed}"] for seed in range(10)]
+    both = command_line._jobs(["+market=ES,MNQ", "seed=range(3,5)"], multirun=True)
+    assert both == [["+market=" + name, f"seed={seed}"] for name in ("ES", "MNQ") for seed in (3, 4)]
+
+
+def test_a_sweep_over_seeds_is_composed_once_for_what_else_differs(monkeypatch):
+    composed = []
+    monkeypatch.setattr(command_line, "compose", composed.append)
+    monkeypatch.setattr("mia.task.settings.check_task", lambda settings: None)
+    command_line.check(["-m", "+market=ES", "algo=qr_dqn,ppo", "seed=range(0,10)"])
+    assert composed == [["+market=ES", f"algo={algo}", "seed=0"] for algo in ("qr_dqn", "ppo")]
+    composed.clear()
+    command_line.check(["-m", "+market=ES", "seed=3,-1,4,99999999999"])  # each that may be refused is composed
+    assert [job[-1] for job in composed] == ["seed=3", "seed=-1", "seed=99999999999"]
