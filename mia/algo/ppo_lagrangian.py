@@ -38,10 +38,11 @@ Array = np.ndarray
 _SITUATION = 3
 """How an account stands: steps left, fall from the peak, and loss or drawdown so far."""
 
-_FAR = 0.5
-"""Below this share of what is allowed, and without a price, the limit is far: measured seldom, and no critic."""
+_FAR = 0.75
+"""Below this share of what is allowed, and without a price, the limit is far: no critic is needed."""
 
 _SELDOM = 8
+"""So many times as long until the next measurement where nothing is risked at all, and fewer the nearer the limit."""
 
 _WAYS = 512
 """Walked episodes whose whole way is remembered."""
@@ -90,8 +91,9 @@ class LagrangianPPO(PPO):
         self._rng = rng
         self._entropy = settings.entropy
         self._steps_scale = walk.mean_steps
-        self._scale = bar_cents * walk.mean_steps**0.5
-        self._per_bar = self._scale / bar_cents / (1.0 - self.limit.alpha)
+        # A bar's move then changes the cost by about one, as it does the reward: both critics see the same scale.
+        # With costs of a thousandth the critic's own noise drowned them, and no session's limit was ever met.
+        self._scale = bar_cents * (1.0 - self.limit.alpha)
         self._threshold, self._mean, self._deviation = 0.0, 0.0, 1.0
         self._until = 0
         self._far = False
@@ -170,8 +172,9 @@ class LagrangianPPO(PPO):
         # A policy that knows nothing yet may break the limit many times over, or gain on its worst days.
         self.price.update(float(np.clip(bound / self.allowed_cents - 1.0, -1.0, 1.0)))
         self.trace.append([self.num_timesteps, self.price.value, seen.mean, bound])
-        self._far = self.price.value == 0.0 and bound < _FAR * self.allowed_cents
-        self._until = self.limit.every * (_SELDOM if self._far else 1)
+        share = bound / self.allowed_cents if self.price.value == 0.0 else 1.0
+        self._far = share < _FAR
+        self._until = round(self.limit.every * (1.0 + (_SELDOM - 1) * float(np.clip(1.0 - share, 0.0, 1.0))))
 
     @property
     def allowed_cents(self) -> float:
@@ -210,7 +213,7 @@ class LagrangianPPO(PPO):
         self._lesson = inputs[:-1].flatten(0, 1), returns.flatten()
         price = self.price.value
         if price > 0:
-            charged = self.rollout_buffer.advantages - price * self._per_bar * costs
+            charged = self.rollout_buffer.advantages - price * costs
             self.rollout_buffer.advantages = (charged / (1.0 + price)).astype(np.float32)
 
     def _felt(self, standing: Array, change: Array, goes_on: Array) -> Array:

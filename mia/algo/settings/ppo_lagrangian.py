@@ -59,8 +59,8 @@ class ConstraintSettings:
         "usd"
     confidence : the upper end of an interval of so much probability is what must keep the limit, in (0, 1)
     tolerance : share of the limit by which that upper end may be above it; negative: so much is kept free
-    every : rollouts between two measurements of the policy as it would trade; eight times as many while it is far
-        from the limit
+    every : rollouts between two measurements of the policy as it would trade; up to eight times as many while the
+        limit costs nothing, the more the farther it is
     episodes : most training episodes it walks in a measurement, other ones each time [count]
     discount, trace : worth of the next bar's cost; decay of the cost advantage's trace
     peers : walked episodes, at as many steps from their end, over whose losses so far a step's cost is averaged;
