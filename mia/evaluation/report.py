@@ -216,8 +216,8 @@ PARTS: dict[str, tuple[str, str, str]] = {
     "limit": (
         "The limit on risk",
         (
-            "What the worst episodes of the training fold lose beside what they may, and the price that kept them "
-            "there. It is no promise for rows unlike those."
+            "What the worst episodes of the training fold lose, beside what they may lose, and the price put on it. "
+            "It is no promise for rows unlike those."
         ),
         "",
     ),
@@ -454,14 +454,19 @@ def _calibration(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> st
         {
             "quantile_share": row["level"],
             "came_at_or_below_share": row["covered"],
-            "interval": f"{formats.percent(row['low'])} to {formats.percent(row['high'])}",
+            "from_share": row["low"],
+            "to_share": row["high"],
             "as_told": row["within"],
             "rows": row["n"],
         }
         for row in content.calibration
     ]
     note = f'<p class="lede">{esc(content.calibration_note)}</p>'
-    return note + charts(drawn, {"calibration": ("Told and came", "")}) + rows_table(rows, "quantiles")
+    return (
+        note
+        + charts(drawn, {"calibration": ("Told and came", "bars are 95 % intervals")})
+        + rows_table(rows, "quantiles")
+    )
 
 
 def _limit(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:

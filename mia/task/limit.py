@@ -6,6 +6,8 @@ Everything is read off the policy's card, so that it can be told of a bundle as 
 from collections.abc import Mapping
 from typing import Any
 
+from mia.evaluation import formats
+
 MEASURED = ("cvar_low", "cvar_high", "violation_rate", "violation_rate_exploring", "worst_episode")
 
 WHY_FLAT = {
@@ -91,9 +93,9 @@ def row(fold: int, block: Mapping[str, Any]) -> dict[str, Any]:
 def note(block: Mapping[str, Any]) -> str:
     """Say what is limited and in which unit."""
     what = {"loss": "loss", "drawdown": "largest drawdown"}[block["measure"]]
-    allowed = block["allowed"] / block["limit"]
+    worst, sure = formats.percent(1 - block["alpha"]), formats.percent(block["confidence"])
     return (
-        f"CVaR is the mean {what} of the worst {1 - block['alpha']:.1%} of the episodes, for one contract, in "
-        f"{UNITS[block['unit']]}. The limit is kept if the upper end of the {block['confidence']:.0%} interval is at "
-        f"most {allowed:.3g} times the limit and rows no gradient has seen do not belie it."
+        f"CVaR is the mean {what} of the worst {worst} of the episodes, for one contract, in {UNITS[block['unit']]}. "
+        f"The limit is kept if the upper end of the {sure} interval is at most "
+        f"{block['allowed'] / block['limit']:.3g} times the limit and rows no gradient has seen do not belie it."
     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mia.domain import digest
+from mia.evaluation import formats
 from mia.evaluation import verdict as verdicts
 from mia.evaluation.deflated_sharpe import deflated_sharpe
 from mia.evaluation.performance import joined
@@ -242,7 +243,7 @@ def _told_of_quantiles(summary: Mapping[str, Any]) -> dict[str, Any]:
         "calibration": checked["levels"],
         "calibration_note": (
             f"They are quantiles of {checked['of']}. Over all {checked['levels_in_all']} levels they are off by "
-            f"{checked['mean_absolute_error']:.1%} on average.{overlap}"
+            f"{formats.percent(checked['mean_absolute_error'])} on average.{overlap}"
         ),
     }
 

@@ -80,6 +80,6 @@ def test_why_a_policy_stays_flat_is_read_off_its_card():
 
 def test_the_note_says_what_is_limited_in_words():
     note = limit.note(limit.constraint(card(breach=0.0)))
-    assert "mean loss of the worst 5.0% of the episodes" in note
+    assert "mean loss of the worst 5.0 % of the episodes" in note
     assert "US dollars" in note
-    assert "90% interval is at most 1.1 times" in note
+    assert "90.0 % interval is at most 1.1 times" in note
