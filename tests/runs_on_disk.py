@@ -43,6 +43,13 @@ def world(outputs: Path, algo: str, seed: int, fraction, **more):
     return leave(outputs, algo, seed, known_world={"fraction": fraction, "achieved": -0.01}, **more)
 
 
+def limited(outputs: Path, algo: str, seed: int, fraction, cvar_high, **more):
+    """Leave a run on a world whose worst sessions may lose 2 units, with the upper end of its CVaR's interval."""
+    risk = {"cvar": cvar_high - 0.1, "cvar_low": cvar_high - 0.2, "cvar_high": cvar_high, "limit": 2.0}
+    source = more.pop("source", {"name": "cmdp", "kind": "cmdp", "limit": 2.0})
+    return leave(outputs, algo, seed, source=source, known_world={"fraction": fraction, **risk}, **more)
+
+
 def market(outputs: Path, algo: str, seed: int, daily, *, baselines=None, source=FILES, **more):
     """Leave a market run and its line in the ledger."""
     daily = [float(value) for value in daily]

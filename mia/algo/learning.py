@@ -360,11 +360,17 @@ class Boundary(BaseCallback):
 
 
 def finished(course: Course, look: Look, seconds: float) -> TrainedPolicy:
-    """Choose among the checkpoints and return the policy with its card."""
+    """Choose among the checkpoints and return the policy with its card.
+
+    Beside the rest the card says `breach`, by how much the chosen checkpoint breaks the limit (None: there is none),
+    and `abstains_because`: "luck", "limit" (no checkpoint kept it) or None.
+    """
     choice = look.validation.choose()
     policy = choice.candidate.policy
     rows = len(look.validation.experience)
-    abstains = choice.abstains or (look.student.strict and choice.candidate.breach > 0)
+    breach = choice.candidate.breach if look.student.breach else None
+    # A broken limit is told before luck: it would keep the policy out whatever it earned.
+    because = "limit" if look.student.strict and choice.candidate.breach > 0 else "luck" if choice.abstains else None
     card = {
         "algo": course.settings.kind,
         "settings": asdict(course.settings),
@@ -379,8 +385,10 @@ def finished(course: Course, look: Look, seconds: float) -> TrainedPolicy:
         "validation_profit_cents_per_bar": choice.candidate.profit / rows,
         "validation_trades": choice.candidate.trades,
         "chance": choice.chance,
-        "abstains": abstains,
+        "breach": breach,
+        "abstains": because is not None,
+        "abstains_because": because,
         "weights_sha256": policy.digest,
         **look.student.card(),
     }
-    return replace(policy, abstains=abstains, card=card)
+    return replace(policy, abstains=because is not None, card=card)

@@ -10,6 +10,9 @@ from mia.evaluation.seeds import Duel, Standing
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+LEEWAY = 1.1
+"""A run keeps its limit if the upper end of the interval of its CVaR is at most so many times it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
@@ -46,6 +49,7 @@ class CompareContent:
     verdict, tone : one sentence or two, and "good", "open" or "bad"
     warnings : what must be known before any number
     panels : main ones first
+    limits : one mapping per group and world with a limit on risk, same keys in the same order
     luck : one mapping per market and data, same keys in the same order
     luck_note : a sentence on what entered there
     statistics : single figures beside it
@@ -64,6 +68,7 @@ class CompareContent:
     statistics: Mapping[str, Any]
     runs: Sequence[Mapping[str, Any]]
     confidence: float
+    limits: Sequence[Mapping[str, Any]] = ()
 
 
 def group_rows(panel: Panel) -> list[dict[str, Any]]:
@@ -118,7 +123,11 @@ def render(content: CompareContent) -> str:
     from mia.evaluation.report_page import page
 
     drawn = figures(content)
-    sections = {"Groups": _main(content, drawn), "How much is luck": _luck(content)}
+    sections = {
+        "Groups": _main(content, drawn),
+        "Who keeps the limit": parts.rows_table(content.limits, "limits"),
+        "How much is luck": _luck(content),
+    }
     others = [panel for panel in content.panels if not panel.main]
     if others:
         sections["Each stratum on its own"] = "".join(
@@ -144,6 +153,10 @@ LEDES = {
     "Groups": (
         "Every run counts, none is picked: the mean of the middle half of the runs, how sure it is, and the worst run. "
         "Probabilities of improvement take one run of each group at random; their intervals are per pair."
+    ),
+    "Who keeps the limit": (
+        "Kept: runs whose mean loss of the worst fresh sessions has an interval that ends at or below "
+        f"{LEEWAY:g} times the limit. Who stays flat keeps every limit and earns nothing."
     ),
     "How much is luck": (
         "All trials the ledger holds for a market, chosen here or not: the more were tried, the better the best looks "

@@ -194,6 +194,10 @@ class Yardstick:
         """Return a `Judgement` on fresh rows, as a dict."""
         return judge(policy, self._judged_on)
 
+    def fresh(self) -> Tape:
+        """Return the rows to be judged on."""
+        return tape(self._judged_on)
+
 
 class NullMarket:
     """The yardstick without its signal: whoever trades there only pays.
@@ -219,3 +223,7 @@ class NullMarket:
         low, high = interval(net)
         earned = {"profit": float(net.mean()), "profit_low": low, "profit_high": high}
         return asdict(_judgement(world, held, self._with_signal)) | earned
+
+    def fresh(self) -> Tape:
+        """Return the rows to be judged on."""
+        return tape(self._judged_on)

@@ -71,6 +71,10 @@ class Cmdp:
             "rows": len(losses) * cmdp.ROWS,
         }
 
+    def fresh(self) -> Tape:
+        """Return the fresh sessions."""
+        return tape(self._settings, self._judged_on)
+
 
 def limit_cents(settings: CmdpSettings) -> int:
     """Return the limit for one contract [cents]: units x ticks a unit x cents a tick."""

@@ -93,7 +93,7 @@ class HiddenYardstick:
         self.tape = self._tape(bars, train, slice(start, stop))
         del train
         fresh = _advance(pipeline, bars, stop, len(bars), plans)
-        self._fresh_obs = self._observed(bars, fresh, slice(stop, len(bars)))
+        self._fresh = self._tape(bars, fresh, slice(stop, len(bars)))
         self.terms = terms(settings)
 
     def judge(self, policy: Judged) -> dict[str, float]:
@@ -105,7 +105,7 @@ class HiddenYardstick:
         settings = self._settings
         fresh = slice(len(self._world) - settings.judge_rows, len(self._world))
         best = yardstick.optimum(hidden_signal.as_yardstick(settings)).per_bar
-        profit, cost, trades = self._earned(yardstick.hold(targets_of(policy, self._fresh_obs)), fresh)
+        profit, cost, trades = self._earned(yardstick.hold(targets_of(policy, self._fresh.obs)), fresh)
         known = hidden_signal.kalman(self._world)[fresh]
         exact, _, _ = self._earned(yardstick.hold(hidden_signal.best_targets(settings, known)), fresh)
         rows = settings.judge_rows
@@ -120,9 +120,13 @@ class HiddenYardstick:
         )
         return asdict(verdict) | {"filter_achieved": exact / rows}
 
+    def fresh(self) -> Tape:
+        """Return the rows to be judged on."""
+        return self._fresh
+
     def signal_known(self) -> tuple[Array, Array]:
         """Observations of the fresh rows (T, Dm) and the mean of the signal (T,) that the true filter gives them."""
-        return self._fresh_obs, hidden_signal.kalman(self._world)[-self._settings.judge_rows :]
+        return self._fresh.obs, hidden_signal.kalman(self._world)[-self._settings.judge_rows :]
 
     def _earned(self, held: Array, rows: slice) -> tuple[float, float, int]:
         traded = int(np.abs(np.diff(held, prepend=0)).sum())

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mia.desk.tape import Tape
 from mia.domain.errors import ConfigurationError
 from mia.domain.rng import generator
 from mia.evaluation.known_world import Judged, lay_out, targets_of, terms
@@ -39,9 +40,7 @@ class RegimeMarket:
         self._judged_on = regime_world.world(settings, seed, "judge")
         rng = generator(seed, "regime_market", "fit")
         self._model = regime_detector.fit(self._learned_on.shown, regime, rng)
-        belief = self._model.filter(self._learned_on.shown)
-        seen = _seen(self._learned_on, belief)
-        self.tape = lay_out(self._learned_on.returns, seen, settings.ticks_per_unit, belief)
+        self.tape = self._tape(self._learned_on)
         self.terms = terms(settings)
 
     def judge(self, policy: Judged) -> dict[str, float]:
@@ -71,6 +70,14 @@ class RegimeMarket:
             "hmm_ratio": found / exact,
             "names_stable": self._names_stable(),
         }
+
+    def fresh(self) -> Tape:
+        """Return the rows to be judged on, with the fitted model's belief."""
+        return self._tape(self._judged_on)
+
+    def _tape(self, world: World) -> Tape:
+        belief = self._model.filter(world.shown)
+        return lay_out(world.returns, _seen(world, belief), self._settings.ticks_per_unit, belief)
 
     def _names_stable(self) -> float:
         """Share of the refits, on ever more rows and each aligned to the one before, that name every state right."""

@@ -25,6 +25,10 @@ class KnownWorld(Protocol):
         """Return how a policy did on fresh rows: `optimum`, `achieved`, `fraction`, `trades`, `rows` and more."""
         ...
 
+    def fresh(self) -> Tape:
+        """Return the rows `judge` judges on, laid out as `tape` is."""
+        ...
+
 
 def opened(source: Any, seed: int, *, features: Any, regime: Any, memory: Any) -> KnownWorld:
     """Draw a world's rows and make them ready to learn from.

@@ -11,18 +11,20 @@ from mia.evaluation import report_parts as parts
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+HEIGHT = 340  # of the figure of quantiles, which stands among wider ones [px]
 FOOT = (
     "Shares take trades as independent; the interval of the skill respects that neighbouring trades are alike. Past "
     "results, measured or simulated, promise nothing."
 )
 
 
-def reliability(rows: Sequence[Mapping[str, Any]]) -> "go.Figure":
+def reliability(rows: Sequence[Mapping[str, Any]], of: str = "trades") -> "go.Figure":
     """How often it happened where about so much was told; on the diagonal a probability keeps its word.
 
     Parameters
     ----------
-    rows : of `calibration.reliability`
+    rows : of `calibration.reliability`; without band_low and band_high no band is drawn
+    of : what the rows count
     """
     import plotly.graph_objects as go
 
@@ -31,15 +33,16 @@ def reliability(rows: Sequence[Mapping[str, Any]]) -> "go.Figure":
     blue = next(iter(colours(["policy"], "policy").values()))
     told, happened = [row["told"] for row in rows], [row["happened"] for row in rows]
     figure = go.Figure()
-    figure.add_scatter(
-        x=[*told, *reversed(told)],
-        y=[*(row["band_high"] for row in rows), *(row["band_low"] for row in reversed(rows))],
-        fill="toself",
-        fillcolor="rgba(147,161,181,0.25)",
-        line={"width": 0},
-        hoverinfo="skip",
-        name="where a perfect model of so many trades would lie (95 %)",
-    )
+    if "band_low" in rows[0]:
+        figure.add_scatter(
+            x=[*told, *reversed(told)],
+            y=[*(row["band_high"] for row in rows), *(row["band_low"] for row in reversed(rows))],
+            fill="toself",
+            fillcolor="rgba(147,161,181,0.25)",
+            line={"width": 0},
+            hoverinfo="skip",
+            name=f"where a perfect model of so many {of} would lie (95 %)",
+        )
     figure.add_scatter(
         x=[0, 1], y=[0, 1], mode="lines", name="told = happened", line={"width": 1, "dash": "dot", "color": LINE}
     )
@@ -59,11 +62,26 @@ def reliability(rows: Sequence[Mapping[str, Any]]) -> "go.Figure":
             "thickness": 1,
         },
         customdata=[row["n"] for row in rows],
-        hovertemplate="%{y:.1%} of %{customdata} trades<extra></extra>",
+        hovertemplate="%{y:.1%} of %{customdata:,} " + of + "<extra></extra>",
     )
     house(figure)
     figure.update_xaxes(title_text="told [share]", range=[0, 1], tickformat=",.0%", hoverformat=",.1%")
     figure.update_yaxes(title_text="happened [share]", range=[0, 1], tickformat=",.0%")
+    return figure
+
+
+def coverage(rows: Sequence[Mapping[str, Any]]) -> "go.Figure":
+    """The share of outcomes at or below each told quantile; on the diagonal the quantiles come true.
+
+    Parameters
+    ----------
+    rows : of `calibration.coverage`
+    """
+    figure = reliability([{**row, "told": row["level"], "happened": row["covered"]} for row in rows], of="rows")
+    figure.update_layout(height=HEIGHT)
+    figure.update_xaxes(title_text="told level of the quantile")
+    figure.update_yaxes(title_text="outcomes at or below it [share]")
+    figure.data[0].name, figure.data[1].name = "as told", "as it came"
     return figure
 
 

@@ -92,6 +92,11 @@ class ReportContent:
     regimes : K names
     importance : outcome of the feature selection
     quantiles : expectations of a distributional policy
+    calibration : whether the quantiles came true on the rows judged: rows of `mia.evaluation.calibration.coverage`
+    calibration_note : one sentence on what they are quantiles of
+    limits : one mapping per fold on the limit the policy was trained under, same keys in the same order
+    limit_looks : rows of `training_figures.risk`, of the newest fold
+    limit_note : one sentence on what is limited
     learning : curve name -> (N,) score per training step; with `learning_steps` (N,) and `learning_unit`
     data_quality : one mapping per check, same keys in the same order
     statistics : label -> value, e.g. "Trials counted", "Deflated Sharpe", "PBO"
@@ -122,6 +127,11 @@ class ReportContent:
     regimes: Sequence[str] = ("trend", "range", "defensive")
     importance: Importance | None = None
     quantiles: Quantiles | None = None
+    calibration: Sequence[Mapping[str, Any]] = ()
+    calibration_note: str = ""
+    limits: Sequence[Mapping[str, Any]] = ()
+    limit_looks: Sequence[Mapping[str, Any]] = ()
+    limit_note: str = ""
     learning: Mapping[str, Array] = field(default_factory=dict)
     learning_steps: Array | None = None
     learning_unit: str = "score"
@@ -190,10 +200,26 @@ PARTS: dict[str, tuple[str, str, str]] = {
         "The policy predicts a distribution for each action, not one number.",
         "The algorithm does not predict return distributions; only distributional ones such as QR-DQN do.",
     ),
+    "calibration": (
+        "Do the quantiles come true?",
+        (
+            "Of outcomes a tenth should come at or below the quantile of 10 %. Measured on the rows judged, at the "
+            "decisions the policy took; one that stays flat is asked what it would have done."
+        ),
+        "",
+    ),
     "learning": (
         "Learning",
         "Measured on training data while learning; the verdict uses none of it.",
         "No learning curve was recorded.",
+    ),
+    "limit": (
+        "The limit on risk",
+        (
+            "What the worst episodes of the training fold lose, beside what they may lose, and the price put on it. "
+            "It is no promise for rows unlike those."
+        ),
+        "",
     ),
     "reference": (
         "Rules over the full sample",
@@ -215,6 +241,9 @@ PARTS: dict[str, tuple[str, str, str]] = {
     ),
 }
 """Part -> heading, how to read it, why it may be missing; in page order."""
+
+ONLY_WHERE_ASKED = ("calibration", "limit")
+"""Parts that concern some learners only: the page of another does not mention them."""
 
 
 def write(path: Path, content: ReportContent) -> None:
@@ -243,6 +272,14 @@ def figures(content: ReportContent) -> dict[str, "go.Figure"]:
         seen = content.quantiles
         made["quantile_fan"] = draw.quantile_fan(seen.ts, seen.values, seen.levels, seen.unit)
         made["quantile_actions"] = draw.quantile_actions(seen.values, seen.levels, seen.actions, seen.unit)
+    if content.calibration:
+        from mia.evaluation.reliability_page import coverage
+
+        made["calibration"] = coverage(content.calibration)
+    if content.limit_looks:
+        from mia.evaluation.training_figures import risk
+
+        made["limit"] = risk(content.limit_looks)
     if content.learning and content.learning_steps is not None:
         made["learning"] = draw.learning(content.learning_steps, content.learning, content.learning_unit)
     return made
@@ -270,7 +307,9 @@ def render(content: ReportContent) -> str:
                 "quantile_actions": ("Each action, all bars together", ""),
             },
         ),
+        "calibration": _calibration(content, drawn),
         "learning": charts(drawn, {"learning": ("Score while training", "")}),
+        "limit": _limit(content, drawn),
         "reference": _metrics_table(content.reference, None, {}),
         "quality": rows_table(content.data_quality),
         "fills": _fills_table(content),
@@ -278,7 +317,7 @@ def render(content: ReportContent) -> str:
     body = [
         _head(content),
         _nav(sections),
-        *(_section(part, sections[part], content) for part in PARTS),
+        *(_section(part, sections[part], content) for part in PARTS if _concerns(part, sections[part], content)),
         _foot(content),
     ]
     texts = {f"figure-{name}": figure.to_json() for name, figure in drawn.items()}
@@ -363,6 +402,10 @@ def _nav(sections: Mapping[str, str]) -> str:
     return f'<nav aria-label="Contents">{links}</nav>'
 
 
+def _concerns(part: str, inner: str, content: ReportContent) -> bool:
+    return bool(inner) or part not in ONLY_WHERE_ASKED or part in content.absent
+
+
 def _section(part: str, inner: str, content: ReportContent) -> str:
     heading, lede, why = PARTS[part]
     if inner:
@@ -402,6 +445,36 @@ def _price(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:
             )
         },
     )
+
+
+def _calibration(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:
+    if not content.calibration:
+        return ""
+    rows = [
+        {
+            "quantile_share": row["level"],
+            "came_at_or_below_share": row["covered"],
+            "from_share": row["low"],
+            "to_share": row["high"],
+            "as_told": row["within"],
+            "rows": row["n"],
+        }
+        for row in content.calibration
+    ]
+    note = f'<p class="lede">{esc(content.calibration_note)}</p>'
+    return (
+        note
+        + charts(drawn, {"calibration": ("Told and came", "bars are 95 % intervals")})
+        + rows_table(rows, "quantiles")
+    )
+
+
+def _limit(content: ReportContent, drawn: Mapping[str, "go.Figure"]) -> str:
+    if not content.limits:
+        return ""
+    note = f'<p class="lede">{esc(content.limit_note)}</p>'
+    figure = charts(drawn, {"limit": ("CVaR, limit and multiplier while training", "the newest fold")})
+    return note + figure + rows_table(content.limits, "limit")
 
 
 def _importance_caption(content: ReportContent) -> str:

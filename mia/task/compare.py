@@ -7,9 +7,9 @@ from typing import Any
 from mia.domain.errors import ConfigurationError
 from mia.domain.rng import generator
 from mia.evaluation import compare_verdict, formats, report_parts
-from mia.evaluation.compare_report import CompareContent, Panel, duel_rows, group_rows, render
+from mia.evaluation.compare_report import LEEWAY, CompareContent, Panel, duel_rows, group_rows, render
 from mia.evaluation.seeds import Score, common_strata, standings
-from mia.task import compare_luck, compare_runs, store
+from mia.task import compare_limits, compare_luck, compare_runs, store
 from mia.task.compare_luck import MarketLuck
 from mia.task.compare_runs import Metric, Run
 from mia.task.settings import RunSettings
@@ -48,6 +48,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         tone=tone,
         warnings=warnings,
         panels=panels,
+        limits=compare_limits.rows(runs, places, settings.compare.by),
         luck=[{"market": own.market, "data": data[:8], **found.row()} for own in lucks for data, found in own.best],
         luck_note=" ".join(own.note for own in lucks if own.note),
         statistics={f"Trials counted, {own.market}": own.counted for own in lucks},
@@ -218,6 +219,7 @@ def _record(settings: RunSettings, content: CompareContent, lucks: Sequence[Mark
         "warnings": list(content.warnings),
         "trials": {own.market: own.counted for own in lucks},
         "panels": [_panel_record(panel) for panel in content.panels],
+        "limits": list(content.limits),
         "luck": [
             {"market": own.market, "data_digest": data, **found.record(settings.evaluation, settings.compare)}
             for own in lucks
@@ -265,6 +267,9 @@ def _show(watch: Watch, settings: RunSettings, content: CompareContent, director
         watch.rows(title, _written(group_rows(panel)))
         if panel.duels and panel.main:
             watch.rows("who beats whom", _written(duel_rows(panel)))
+    if content.limits:
+        title = f"limits: kept if the interval's upper end is at most {LEEWAY:g} times the limit"
+        watch.rows(title, _written(content.limits))
     watch.say("; ".join(f"{name}: {number}" for name, number in content.statistics.items()))
     if content.luck:
         keys = ("market", "sessions", "trials", "SPA p, flat", "SPA p, baseline", "PBO", "deflated Sharpe")

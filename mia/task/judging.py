@@ -54,6 +54,11 @@ class Walks:
     tracks: list[Track] = field(default_factory=list)
 
 
+def unseen(judged: Judged) -> tuple[Any, Tape]:
+    """The fold's policy and the test rows it never saw."""
+    return judged.policy, judged.tape.slice(judged.fold.test.start, judged.fold.test.stop)
+
+
 def walk(settings: RunSettings, folds: Sequence[Judged], progress: Any) -> Walks:
     """Walk every fold's test rows with the policy and the baselines."""
     walks = Walks()
@@ -64,7 +69,7 @@ def walk(settings: RunSettings, folds: Sequence[Judged], progress: Any) -> Walks
 
 
 def _walk_fold(settings: RunSettings, judged: Judged, walks: Walks) -> None:
-    tape = judged.tape.slice(judged.fold.test.start, judged.fold.test.stop)
+    _, tape = unseen(judged)
     bounds = limits(settings.risk, settings.market)
     headline = settings.broker.headline
     for model in settings.broker.models:

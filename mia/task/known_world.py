@@ -10,7 +10,7 @@ from mia.domain import digest
 from mia.domain.errors import ConfigurationError
 from mia.domain.rng import generator
 from mia.evaluation import known_worlds
-from mia.task import keeping, performance, store, trial
+from mia.task import keeping, limit, performance, quantiles, store, trial
 from mia.task.report import SCHEMA
 from mia.task.settings import RunSettings
 from mia.task.train import trainer_progress
@@ -50,6 +50,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     performance.write_page(settings, watch)
     with watch.step("judge on fresh rows"):
         judged = world.judge(policy)
+        checked = quantiles.check(settings, [(policy, world.fresh())], world.terms)
     judged["cpu_seconds"] = policy.card["cpu_s"]
     summary = {
         "schema": SCHEMA,
@@ -66,11 +67,15 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         "known_world": {key: _or_none(value) for key, value in judged.items()},
         "fraction_of_optimum": _or_none(judged["fraction"]),
         "abstains": policy.abstains,
-        "verdict": sentence(judged, policy.abstains),
+        "verdict": sentence(judged, limit.why_flat(policy)),
     }
+    bound = limit.constraint(policy.card)
+    summary |= {key: block for key, block in (("calibration", checked), ("constraint", bound)) if block}
     store.write_json(directory / "summary.json", summary)
     facts = {"fraction_of_optimum": judged["fraction"]} | judged
     watch.facts("known world", {key: _short(value) for key, value in facts.items() if key != "fraction"})
+    if checked:
+        watch.say(quantiles.sentence(checked))
     watch.terminal.verdict(summary["verdict"])
 
 
@@ -82,15 +87,15 @@ def limited(algo: Any, world: Any) -> Any:
     return replace(algo, constraint=replace(algo.constraint, measure="loss", unit="usd", limit=cents / 100))
 
 
-def sentence(judged: dict[str, float], abstains: bool) -> str:
-    """Say in plain words how the learner did."""
+def sentence(judged: dict[str, float], flat_because: str | None) -> str:
+    """Say in plain words how the learner did; `flat_because` is a key of `limit.WHY_FLAT`, None if it trades."""
     if math.isnan(judged["fraction"]):
         paid = judged["cost"] * judged["rows"]
         return (
             f"There is nothing to earn here: the policy traded {judged['trades']} contracts and paid {paid:.4g} units."
         )
-    if abstains:
-        return "The policy stays flat: on rows kept from training it did not beat doing nothing by more than luck."
+    if flat_because:
+        return f"The policy stays flat: {limit.WHY_FLAT[flat_because]}."
     earns = f"The policy earns {judged['fraction']:.1%} of what the best possible one does"
     if "cvar" not in judged:
         return f"{earns}, in expectation on fresh rows."

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from mia.domain import digest
+from mia.evaluation import formats
 from mia.evaluation import verdict as verdicts
 from mia.evaluation.deflated_sharpe import deflated_sharpe
 from mia.evaluation.performance import joined
 from mia.evaluation.report import Importance, Quantiles, ReportContent, figures, write
 from mia.features.shap_weighting import agreement
 from mia.regime.regime_detector import REGIMES
-from mia.task import encoders, ingest, judging, store, trial
+from mia.task import encoders, ingest, judging, limit, quantiles, store, train, trial
 from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
 from mia.task.judging import POLICY, Judged, Walks
@@ -70,6 +71,9 @@ def make(
         verdict = _verdict(settings, walks, oos, number)
     summary = _summary(settings, plain, made, table, judged, walks, oos, fills, others, reference, verdict)
     summary |= {"cpu_seconds": round(cpu_seconds, 1), "peak_memory_mb": round(peak_memory_mb)}
+    with watch.step("judge the quantiles"):
+        checked = quantiles.check(settings, [judging.unseen(fold) for fold in judged], train.learning_terms(settings))
+    summary |= {"calibration": checked} if checked else {}
     with watch.step("judge the encoders"):
         summary["encoders"] = encoders.checks(settings, made, table)
     with watch.step("write the report"):
@@ -152,7 +156,7 @@ def _summary(
 
 def _fold_row(fold: Judged, part: Any) -> dict[str, Any]:
     span, card = fold.fold, fold.policy.card
-    ts = fold.tape.ts
+    ts, bound = fold.tape.ts, limit.constraint(card)
     return {
         "fold": span.index,
         "train_from": _day(ts[span.train.start]),
@@ -166,8 +170,10 @@ def _fold_row(fold: Judged, part: Any) -> dict[str, Any]:
         "net_usd": float(part.equity_cents[-1]) / 100,
         "trades": part.sides,
         "abstains": bool(fold.policy.abstains),
+        "abstains_because": limit.why_flat(fold.policy),
         "train_cpu_s": card["cpu_s"],
         "weights": fold.policy.digest,
+        **({"constraint": bound} if bound else {}),
     }
 
 
@@ -211,6 +217,8 @@ def _content(
         regimes=REGIMES,
         importance=_importance(last),
         quantiles=_quantiles(last),
+        **_told_of_quantiles(summary),
+        **_told_of_limit(last, summary),
         learning=_learning(judged),
         learning_steps=_steps(judged),
         learning_unit="USD per bar on the fold's validation rows",
@@ -221,8 +229,42 @@ def _content(
             "Sessions judged": len(judging.daily(walks.names[POLICY])),
             "Years this Sharpe would need": fills[settings.broker.headline]["years_needed"],
         },
-        absent={} if made.quality else {"quality": "The simulator writes no bad rows; checks run on files."},
+        absent=_absent(made, summary),
     )
+
+
+def _told_of_quantiles(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Table and note on whether the quantiles came true, as `ReportContent` takes them."""
+    checked = summary.get("calibration", {})
+    if "levels" not in checked:
+        return {}
+    overlap = " Such returns overlap, so the intervals are too narrow." if checked["overlapping"] else ""
+    return {
+        "calibration": checked["levels"],
+        "calibration_note": (
+            f"They are quantiles of {checked['of']}. Over all {checked['levels_in_all']} levels they are off by "
+            f"{formats.percent(checked['mean_absolute_error'])} on average.{overlap}"
+        ),
+    }
+
+
+def _told_of_limit(last: Judged, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Table, looks and note on the limit, as `ReportContent` takes them."""
+    bound = [(fold["fold"], fold["constraint"]) for fold in summary["folds"] if "constraint" in fold]
+    if not bound:
+        return {}
+    return {
+        "limits": [limit.row(fold + 1, block) for fold, block in bound],
+        "limit_looks": limit.looks(last.policy.card),
+        "limit_note": limit.note(bound[-1][1]),
+    }
+
+
+def _absent(made: Ingested, summary: Mapping[str, Any]) -> dict[str, str]:
+    """Why parts of the report are missing, where the usual sentence would not say it."""
+    absent = {} if made.quality else {"quality": "The simulator writes no bad rows; checks run on files."}
+    why = summary.get("calibration", {}).get("absent")
+    return {**absent, "calibration": why} if why else absent
 
 
 def _facts(settings: RunSettings, made: Ingested, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,12 +287,10 @@ def _warnings(settings: RunSettings, made: Ingested, judged: Sequence[Judged], s
             "The market is simulated: this shows what the learner can do on a market made up by the project, "
             "and says nothing about profit on a real one."
         )
-    idle = [str(fold.fold.index + 1) for fold in judged if fold.policy.abstains]
-    if idle:
-        found.append(
-            f"In fold {', '.join(idle)} the policy stays flat: on rows kept from training it did not beat doing "
-            "nothing by more than luck."
-        )
+    for because, why in limit.WHY_FLAT.items():
+        idle = [str(fold.fold.index + 1) for fold in judged if limit.why_flat(fold.policy) == because]
+        if idle:
+            found.append(f"In fold {', '.join(idle)} the policy stays flat: {why}.")
     found += [f"Fold {f.fold.index + 1}, regime model: {f.state.regime.note}" for f in judged if f.state.regime.note]
     found += [f"Fold {f.fold.index + 1}, selection: {f.selection.note}" for f in judged if f.selection.origin != "fold"]
     if summary["encoders"]:

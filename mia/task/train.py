@@ -8,7 +8,7 @@ from typing import Any
 from mia.algo import learner
 from mia.algo.checkpoint import Keeper
 from mia.algo.policy import TrainedPolicy
-from mia.broker.terms import terms
+from mia.broker.terms import Terms, terms
 from mia.desk.observation import ObservationTemplate
 from mia.desk.tape import Tape
 from mia.domain.rng import generator
@@ -62,7 +62,7 @@ def make(settings: RunSettings, taught: Lesson, progress: Any, keeper: Keeper | 
     seed = int(generator(settings.seed, "train", str(taught.state.fold.index)).integers(2**31))
     return learner(settings.algo.kind)(
         taught.tape.slice(train.start, train.stop),
-        terms(settings.market, settings.broker.model(settings.broker.train)),
+        learning_terms(settings),
         settings.algo,
         seed,
         progress,
@@ -70,6 +70,11 @@ def make(settings: RunSettings, taught: Lesson, progress: Any, keeper: Keeper | 
         keeper=keeper.part(f"fold_{taught.state.fold.index}") if keeper else None,
         device=settings.device,
     )
+
+
+def learning_terms(settings: RunSettings) -> Terms:
+    """Return what a tick is worth and a side costs while learning."""
+    return terms(settings.market, settings.broker.model(settings.broker.train))
 
 
 def bundle_of(settings: RunSettings, made: Ingested, taught: Lesson, policy: TrainedPolicy, target: Path) -> str:

@@ -12,18 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mia.evaluation import formats
+from mia.evaluation.training_figures import SMALL, TALL, Row, band, canvas, marks, risk, steps_of, values_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Row = Mapping[str, Any]
 Training = tuple[int, int, int]
 
 MOST_TRAININGS = 10  # the newest in blue and one colour each for nine before it
-_SHADE = "rgba(11,95,165,{})"  # the page's script knows its counterpart on a dark page
-_FEW_LOOKS = 40  # up to here each look is a dot
-_TALL, _SMALL = 380, 290
-
 CAPTIONS = {
     "reward": ("Profit per bar on validation rows", "net of costs, never shaped"),
     "cvar": ("Risk and its price", "CVaR of the loss, in the unit of the learner's limit, and the multiplier on it"),
@@ -139,27 +135,6 @@ def _last_with(shown: Mapping[str, list[Row]], *columns: str) -> tuple[str, list
     return None
 
 
-def _canvas(y_title: str, height: int = _SMALL, of: str = "") -> "go.Figure":
-    """An empty chart over training steps in the look of the report's; `of` names the training it shows."""
-    from mia.evaluation import figures as draw
-
-    figure = draw.learning(np.array([]), {}, y_title)
-    figure.update_xaxes(title_text="training steps", tickformat="~s", hoverformat=",", nticks=8)
-    return figure.update_layout(height=height, showlegend=False, meta=of)
-
-
-def _steps(rows: Sequence[Row]) -> list[int]:
-    return [row["step"] for row in rows]
-
-
-def _mode(rows: Sequence[Row]) -> str:
-    return "lines+markers" if len(rows) <= _FEW_LOOKS else "lines"
-
-
-def _column(rows: Sequence[Row], column: str) -> list[float]:
-    return [np.nan if row[column] is None else row[column] for row in rows]
-
-
 def _dollars(values: Any) -> str:
     """Format of an axis of money: as many decimals on every tick as the span of the values needs."""
     finite = np.asarray(values, dtype=float)
@@ -178,22 +153,22 @@ def _lines(kind: str, shown: Mapping[str, list[Row]]) -> "go.Figure | None":
         return None
     newest = list(shown)[-1]
     given = draw.colours(list(shown), newest)
-    figure = _canvas(title, _TALL if kind == "reward" else _SMALL)
+    figure = canvas(title, TALL if kind == "reward" else SMALL)
     for i, (name, rows) in enumerate(told.items()):
         if rows:
             main = name == newest
             dash = "solid" if main else draw.DASHES[i % len(draw.DASHES)]
             figure.add_scatter(
-                x=_steps(rows),
-                y=_column(rows, column),
+                x=steps_of(rows),
+                y=values_of(rows, column),
                 name=name,
-                mode=_mode(rows),
+                mode=marks(rows),
                 line={"color": given[name], "width": 2.6 if main else 1.4, "dash": dash},
                 marker={"size": 6 if main else 4, "color": given[name]},
                 hovertemplate="%{y:" + form + "}",
                 legendrank=0 if main else 1000 + i,
             )
-    ticks = _dollars([v for rows in told.values() for v in _column(rows, column)]) if kind == "reward" else form
+    ticks = _dollars([v for rows in told.values() for v in values_of(rows, column)]) if kind == "reward" else form
     figure.update_yaxes(tickformat=ticks, zeroline=kind == "reward")
     if kind in _FROM_ZERO:
         figure.update_yaxes(rangemode="tozero")
@@ -204,67 +179,8 @@ def _lines(kind: str, shown: Mapping[str, list[Row]]) -> "go.Figure | None":
     return figure
 
 
-def _band(figure: "go.Figure", x: Sequence[int], low: Any, high: Any, name: str, alpha: float, form: str) -> None:
-    hidden = {"x": x, "mode": "lines", "line": {"width": 0}}
-    figure.add_scatter(y=low, showlegend=False, hoverinfo="skip", **hidden)
-    figure.add_scatter(
-        y=high,
-        name=name,
-        fill="tonexty",
-        fillcolor=_SHADE.format(alpha),
-        customdata=low,
-        hovertemplate="%{customdata:" + form + "} to %{y:" + form + "}",
-        **hidden,
-    )
-
-
 def _cvar(told: tuple[str, list[Row]] | None) -> "go.Figure | None":
-    """CVaR with its interval above, the multiplier it drives below, on one axis of steps."""
-    from mia.evaluation import figures as draw
-
-    if told is None:
-        return None
-    rows, x = told[1], _steps(told[1])
-    both = all(any(row[column] is not None for row in rows) for column in ("cvar_loss", "multiplier"))
-    figure = _canvas("CVaR of the loss", _TALL + 60 if both else _SMALL, told[0])
-    known = [row for row in rows if row["cvar_low"] is not None and row["cvar_high"] is not None]
-    if known:
-        low, high = _column(known, "cvar_low"), _column(known, "cvar_high")
-        _band(figure, _steps(known), low, high, "95 % interval", 0.18, ".3~g")
-    lines = (
-        ("cvar_loss", "CVaR of the loss", draw.POLICY_COLOUR, "y"),
-        ("multiplier", "multiplier", draw.COLOURS[0], "y2" if both else "y"),
-    )
-    for column, name, colour, axis in lines:
-        if any(row[column] is not None for row in rows):
-            figure.add_scatter(
-                x=x,
-                y=_column(rows, column),
-                name=name,
-                mode=_mode(rows),
-                yaxis=axis,
-                line={"color": colour, "width": 2.2, "dash": "solid"},
-                marker={"size": 5, "color": colour},
-                hovertemplate="%{y:.3~g}",
-            )
-    limits = [row["cvar_limit"] for row in rows if row["cvar_limit"] is not None]
-    if limits and any(row["cvar_loss"] is not None for row in rows):
-        figure.add_scatter(
-            x=[x[0], x[-1]],
-            y=[limits[-1]] * 2,
-            name="limit",
-            mode="lines",
-            line={"color": draw.TEXT, "width": 1.6, "dash": "6px,4px"},
-            hovertemplate="%{y:.3~g}",
-        )
-    figure.update_yaxes(tickformat=",.3~g", rangemode="tozero")
-    if both:
-        below = figure.layout.yaxis.to_plotly_json() | {"domain": [0, 0.32], "title": {"text": "multiplier"}}
-        figure.update_layout(yaxis_domain=[0.42, 1], yaxis2=below, xaxis_anchor="y2", hoversubplots="axis")
-        figure.update_layout(yaxis2_title_font_size=12, yaxis2_title_standoff=8)
-    elif not known:
-        figure.update_yaxes(title_text=figure.data[0].name)
-    return figure.update_layout(showlegend=len(figure.data) > 1, margin_t=44 if len(figure.data) > 1 else 16)
+    return None if told is None else risk(told[1], told[0])
 
 
 def _quantiles(told: tuple[str, list[Row]] | None) -> "go.Figure | None":
@@ -273,16 +189,16 @@ def _quantiles(told: tuple[str, list[Row]] | None) -> "go.Figure | None":
 
     if told is None:
         return None
-    rows, x = told[1], _steps(told[1])
+    rows, x = told[1], steps_of(told[1])
     values = np.array([row["qr_dqn_quantiles"] for row in rows], dtype=float).T
-    figure = _canvas("expected return [USD]", _TALL, told[0])
-    _band(figure, x, values[0], values[4], "5-95 %", 0.14, "$,.2f")
-    _band(figure, x, values[1], values[3], "25-75 %", 0.28, "$,.2f")
+    figure = canvas("expected return [USD]", TALL, told[0])
+    band(figure, x, values[0], values[4], "5-95 %", 0.14, "$,.2f")
+    band(figure, x, values[1], values[3], "25-75 %", 0.28, "$,.2f")
     figure.add_scatter(
         x=x,
         y=values[2],
         name="median",
-        mode=_mode(rows),
+        mode=marks(rows),
         line={"width": 2, "color": draw.POLICY_COLOUR},
         marker={"size": 5, "color": draw.POLICY_COLOUR},
         hovertemplate="%{y:$,.2f}",
@@ -300,11 +216,11 @@ def _weights(told: tuple[str, list[Row]] | None) -> "go.Figure | None":
     rows = told[1]
     names = list(dict.fromkeys(name for row in rows for name in row["ensemble_weights"]))
     palette = (draw.POLICY_COLOUR, *draw.REGIME_COLOURS[1:2], draw.COLOURS[1], *draw.COLOURS[2:])
-    figure = _canvas("weight", _TALL, told[0])
+    figure = canvas("weight", TALL, told[0])
     for i, name in enumerate(names):
         colour = palette[i % len(palette)]
         figure.add_scatter(
-            x=_steps(rows),
+            x=steps_of(rows),
             y=[row["ensemble_weights"].get(name, 0.0) for row in rows],
             name=html.escape(name),
             mode="lines",
@@ -324,14 +240,14 @@ def _counters(told: tuple[str, list[Row]] | None) -> "go.Figure | None":
     if told is None:
         return None
     rows = told[1]
-    figure = _canvas("updates", of=told[0])
+    figure = canvas("updates", of=told[0])
     for (column, name), colour in zip(_COUNTERS, (draw.POLICY_COLOUR, draw.COLOURS[0]), strict=True):
         if any(row[column] is not None for row in rows):
             figure.add_scatter(
-                x=_steps(rows),
-                y=_column(rows, column),
+                x=steps_of(rows),
+                y=values_of(rows, column),
                 name=name,
-                mode=_mode(rows),
+                mode=marks(rows),
                 line={"color": colour, "width": 2, "shape": "hv"},
                 marker={"size": 5, "color": colour},
                 hovertemplate="%{y:,}",

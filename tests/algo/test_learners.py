@@ -149,6 +149,7 @@ def test_prohibitive_cost_teaches_not_to_trade(tape, qr_dqn):
     policy = learner("qr_dqn")(tape, dear, replace(qr_dqn, updates=200), 100)
     assert policy.abstains
     assert policy.card["validation_trades"] < 20
+    assert (policy.card["abstains_because"], policy.card["breach"]) == ("luck", None)
 
 
 def test_step_size_falls_from_start_to_end_as_half_a_cosine():

@@ -43,6 +43,8 @@ def world(rooms):
 
 def test_the_signal_is_no_column_but_features_tell_what_the_filter_knows_of_it(world):
     obs, known = world.signal_known()
+    assert obs is world.fresh().obs
+    assert len(world.fresh()) == SOURCE.judge_rows
     learned = hidden_signal.kalman(world._world)[SOURCE.fit_rows : SOURCE.fit_rows + SOURCE.train_rows]
     columns = world.tape.obs.astype(float)
     # Ridge: a flag that never rose on the training rows must not be given a weight by rounding errors.

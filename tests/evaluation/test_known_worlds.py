@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mia.desk.accounting import outcome_tables
+from mia.desk.backtest import run_targets
 from mia.env.trading_env import TradingEnv
 from mia.evaluation import known_world, known_world_cmdp, known_world_regime, known_worlds
 from mia.regime.settings import HmmSettings
@@ -35,6 +36,11 @@ class Rule:
 
     def table(self, obs, positions):
         return np.stack([self.function(obs, position) for position in positions], axis=1).astype(float)
+
+
+def wishes(rule, tape):
+    """(T,) int64 of a rule that does not ask what is held."""
+    return rule.table(tape.obs, np.zeros(1))[:, 0].astype(np.int64)
 
 
 FLAT = Rule(lambda obs, position: np.zeros(len(obs)))
@@ -73,6 +79,14 @@ def test_null_market_has_the_yardsticks_columns_and_nothing_to_earn(root):
     assert busy["achieved"] == pytest.approx(-busy["cost"])
     assert busy["cost_fraction"] == pytest.approx(busy["cost"] / 0.0505, rel=0.01)
     assert busy["profit_low"] < busy["achieved"] < busy["profit_high"]
+
+
+def test_fresh_rows_of_the_null_market_pay_what_its_judge_says_was_earned(root):
+    source = read(root, YardstickSettings, "source/null_market.yaml", train_rows=3000, judge_rows=20_000)
+    world, busy = known_world.NullMarket(source, 100), Rule(lambda obs, position: np.sign(obs[:, 0]))
+    track = run_targets(world.fresh(), wishes(busy, world.fresh()), world.terms, close_at_end=False)
+    earned = track.equity_cents[-1] / source.ticks_per_unit / len(track)
+    assert earned == pytest.approx(world.judge(busy)["profit"], abs=0.001)
 
 
 def test_interval_of_independent_profits_is_that_of_their_mean():
@@ -139,6 +153,18 @@ def test_episodes_of_the_env_earn_what_the_formula_of_a_session_says(risky):
         assert obs[-1] == 0.0
 
 
+def test_fresh_rows_of_a_known_world_are_those_its_judge_judges_on(risky):
+    world = known_world_cmdp.Cmdp(risky, 100)
+    tape, policy = world.fresh(), plan_policy(risky, cmdp.unconstrained(risky).chosen)
+    track = run_targets(tape, wishes(policy, tape), world.terms)
+    losses = -np.bincount(tape.session, np.diff(track.equity_cents, prepend=0)) / risky.ticks_per_unit
+    judged = world.judge(policy)
+    assert len(losses) == risky.judge_sessions
+    worst = np.sort(losses)[::-1][: round(len(losses) * (1 - risky.alpha))]
+    assert worst.mean() == pytest.approx(judged["cvar"], rel=1e-3)
+    assert not np.array_equal(tape.close[: len(world.tape)], world.tape.close)
+
+
 def test_no_position_passes_from_one_session_into_the_next(risky):
     tape = known_world_cmdp.tape(risky, cmdp.sessions(risky, 100, "train"))
     _, held = outcome_tables(tape, known_world.terms(risky), (-1, 0, 1))
@@ -172,6 +198,16 @@ def test_the_fitted_regime_model_is_nearly_as_right_as_the_true_filter_and_its_n
     assert judged["true_filter_accuracy"] > 0.9
     assert judged["names_stable"] == 1.0
     assert judged["achieved"] == 0.0
+
+
+def test_fresh_rows_of_the_regime_market_carry_the_belief_of_the_model_fitted_before(regimes):
+    source, market = regimes
+    fresh = market.fresh()
+    assert (len(fresh), fresh.width) == (source.judge_rows, market.tape.width)
+    np.testing.assert_array_equal(fresh.obs[:, -3:], fresh.belief.astype(np.float32))
+    np.testing.assert_allclose(fresh.belief.sum(axis=1), 1.0)
+    shown = regime_world.world(source, 102, "judge").shown
+    np.testing.assert_array_equal(fresh.obs[:, :-3], shown.astype(np.float32))
 
 
 def test_best_plan_on_the_fitted_belief_earns_nearly_what_the_true_filter_does(regimes):

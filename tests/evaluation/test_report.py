@@ -130,6 +130,22 @@ def make_content(sessions: int = 120, seed: int = 7) -> report.ReportContent:
         quantiles=report.Quantiles(
             ts=ts[at], values=values, levels=levels, actions=("short", "flat", "long"), unit="reward"
         ),
+        calibration=[
+            {"level": q, "covered": q + 0.02, "low": q + 0.015, "high": q + 0.025, "n": 19_000, "within": False}
+            for q in (0.05, 0.25, 0.5, 0.75, 0.95)
+        ],
+        calibration_note="They are quantiles of a bar.",
+        limits=[
+            {"fold": k + 1, "CVaR": 1.4 + k, "interval": (1.3 + k, 1.5 + k), "limit": 1.5, "kept": k == 0}
+            for k in range(2)
+        ],
+        limit_looks=[
+            {"step": 100.0, "cvar_loss": 2.0, "cvar_low": 1.9, "cvar_high": 2.1, "cvar_limit": 1.5, "multiplier": None},
+            dict.fromkeys(("cvar_loss", "cvar_low", "cvar_high", "cvar_limit")) | {"step": 150, "multiplier": 0.3},
+            {"step": 200.0, "cvar_loss": 1.4, "cvar_low": 1.3, "cvar_high": 1.5, "cvar_limit": 1.5, "multiplier": None},
+            dict.fromkeys(("cvar_loss", "cvar_low", "cvar_high", "cvar_limit")) | {"step": 250, "multiplier": 0.1},
+        ],
+        limit_note="CVaR is a mean loss.",
         learning={f"fold {k + 1}": -np.exp(-np.arange(40) / (8 + k)) + 0.02 * rng.normal(size=40) for k in range(4)},
         learning_steps=np.arange(40) * 500,
         learning_unit="profit per bar [reward]",
@@ -253,7 +269,7 @@ def test_every_part_is_present_with_its_content(page):
     drawn = {attrs["data-figure"] for _, attrs in page.elements if "data-figure" in attrs}
     expected = {
         "sharpe", "equity", "drawdown", "price", "trades", "belief", "importance",
-        "quantile_fan", "quantile_actions", "learning",
+        "quantile_fan", "quantile_actions", "calibration", "learning", "limit",
     }  # fmt: skip
     assert drawn == {f"figure-{name}" for name in expected}
 
@@ -344,11 +360,35 @@ def test_missing_parts_are_left_out_with_a_reason():
     )
     read = Page(report.render(bare))
     assert read.mismatched == []
-    assert read.visible.count("Left out.") == len(report.PARTS)
+    assert read.visible.count("Left out.") == len(report.PARTS) - len(report.ONLY_WHERE_ASKED)
+    assert "quantiles come true" not in read.visible
     assert "The policy was loaded." in read.visible
     assert "only distributional ones such as QR-DQN do" in read.visible
     assert not [a for _, a in read.elements if "data-figure" in a]
     assert not any("plotly.js" in body for body in read.scripts.values())
+
+
+def test_quantiles_that_cannot_be_checked_say_why(content):
+    told = replace(content, calibration=(), absent={"calibration": "The reward is shaped."})
+    assert "Left out. The reward is shaped." in Page(report.render(told)).visible
+
+
+def test_the_coverage_chart_shows_what_came_at_each_level_with_its_interval(content):
+    figure = report.figures(content)["calibration"]
+    came = next(line for line in figure.data if line.name == "as it came")
+    assert list(came.x) == [0.05, 0.25, 0.5, 0.75, 0.95]
+    assert list(came.y) == pytest.approx([0.07, 0.27, 0.52, 0.77, 0.97])
+    assert list(came.error_y.array) == pytest.approx([0.005] * 5)
+    assert not any("perfect model" in line.name for line in figure.data)
+
+
+def test_the_multiplier_is_drawn_below_the_cvar_through_its_own_measurements(content):
+    figure = report.figures(content)["limit"]
+    by_name = {line.name: line for line in figure.data if line.name}
+    assert (list(by_name["multiplier"].x), list(by_name["multiplier"].y)) == ([150, 250], [0.3, 0.1])
+    assert (list(by_name["CVaR of the loss"].x), list(by_name["CVaR of the loss"].y)) == ([100.0, 200.0], [2.0, 1.4])
+    assert list(by_name["limit"].y) == [1.5, 1.5]
+    assert figure.layout.yaxis2.domain[1] < figure.layout.yaxis.domain[0]
 
 
 def test_a_policy_that_never_traded_says_so(content):
@@ -479,7 +519,7 @@ def test_a_browser_draws_every_chart_from_the_file_alone(tmp_path, content):
     if "<!DOCTYPE html>" not in done.stdout:
         pytest.skip("Chromium does not start on this machine")
     drawn = re.findall(r'data-figure="(figure-\w+)"[^>]*data-drawn="1"', done.stdout)
-    assert len(drawn) == 10
+    assert len(drawn) == 12
     assert done.stdout.count('class="main-svg"') >= 10
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert console == []

@@ -253,6 +253,60 @@ def test_a_run_without_hydras_record_is_judged_by_its_summary(outputs):
     assert compare()["panels"][0]["groups"][0]["group"] == "ppo"
 
 
+def test_who_keeps_a_limit_is_counted_and_the_worst_seed_named(outputs, capsys):
+    reached = {"ppo_lagrangian": [1.9, 2.2, 2.25, 0.0], "qr_dqn": [3.0, 3.2, 2.9, 3.1]}
+    for algo, highest in reached.items():
+        for seed, cvar_high in enumerate(highest):
+            runs.limited(outputs, algo, seed, 0.5, cvar_high, abstains=cvar_high == 0.0)
+    runs.world(outputs, "qr_dqn", 9, 0.5)
+    found = compare()["limits"]
+    # Kept is 1.1 x 2 = 2.2 or less; only runs on a world with a limit count.
+    assert found == [
+        {
+            "group": "ppo_lagrangian",
+            "judged_on": "cmdp",
+            "limit": 2.0,
+            "runs": 4,
+            "kept": 3,
+            "stay_flat": 1,
+            "worst_cvar_high": 2.25,
+            "worst_seed": 2,
+        },
+        {
+            "group": "qr_dqn",
+            "judged_on": "cmdp",
+            "limit": 2.0,
+            "runs": 4,
+            "kept": 0,
+            "stay_flat": 0,
+            "worst_cvar_high": 3.2,
+            "worst_seed": 1,
+        },
+    ]
+    assert "limits: kept if" in capsys.readouterr().out
+    (page,) = outputs.glob("compare/*/report.html")
+    assert "Who keeps the limit" in page.read_text()
+
+
+def test_different_limits_are_told_apart(outputs):
+    for seed in range(2):
+        runs.limited(outputs, "ppo", seed, 0.5, 1.0 + seed)
+        runs.limited(outputs, "ppo", seed, 0.5, 5.0, source={"name": "cmdp", "kind": "cmdp", "limit": 3.0})
+    assert [(row["judged_on"], row["kept"]) for row in compare()["limits"]] == [
+        ("cmdp (source.limit=2.0)", 2),
+        ("cmdp (source.limit=3.0)", 0),
+    ]
+
+
+def test_without_a_world_with_a_limit_nothing_is_said_of_limits(outputs, capsys):
+    for seed in range(2):
+        runs.world(outputs, "ppo", seed, 0.5)
+    assert compare()["limits"] == []
+    (page,) = outputs.glob("compare/*/report.html")
+    assert "Who keeps the limit" not in page.read_text()
+    assert "limits" not in capsys.readouterr().out
+
+
 REFUSALS = {
     "a pattern without runs": ({"runs": ("nowhere",)}, "leads to no summary.json"),
     "a key nobody has": ({"by": "colour"}, "'colour' is neither in the configuration nor in the summary"),

@@ -32,15 +32,44 @@ def test_an_experiment_grades_the_learner_on_its_known_world(name, tmp_path, mon
     assert summary["fraction_of_optimum"] == known["fraction"]
     assert summary["source"] == name
     assert (known["optimum"] > 0) == (name != "null_market")
+    told = summary["calibration"]
+    assert told["rows"] == min(known["rows"] - 1, 20_000)
+    assert [row["level"] for row in told["levels"]] == pytest.approx([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95], abs=0.01)
+    assert "constraint" not in summary
 
 
 def test_the_verdict_of_a_broken_limit_says_so_and_that_of_a_kept_one_too():
     judged = {"fraction": 1.3, "cvar": 3.0, "cvar_low": 2.9, "cvar_high": 3.1, "limit": 2.0}
-    assert "does not surely keep it" in known_world.sentence(judged, abstains=False)
+    assert "does not surely keep it" in known_world.sentence(judged, flat_because=None)
     kept = judged | {"cvar": 1.8, "cvar_low": 1.7, "cvar_high": 1.9}
-    assert "and keeps it" in known_world.sentence(kept, abstains=False)
+    assert "and keeps it" in known_world.sentence(kept, flat_because=None)
 
 
 def test_nothing_to_earn_is_said_with_what_was_paid():
     judged = {"fraction": float("nan"), "cost": 0.001, "rows": 2000, "trades": 4}
-    assert "traded 4 contracts and paid 2 units" in known_world.sentence(judged, abstains=False)
+    assert "traded 4 contracts and paid 2 units" in known_world.sentence(judged, flat_because=None)
+
+
+def test_staying_flat_for_a_broken_limit_is_not_called_luck():
+    judged = {"fraction": 0.0}
+    assert "more than luck" in known_world.sentence(judged, flat_because="luck")
+    broken = known_world.sentence(judged, flat_because="limit")
+    assert "no checkpoint kept the limit" in broken
+    assert "luck" not in broken
+
+
+def test_a_learner_under_a_limit_leaves_what_it_risked_and_why_it_stays_flat(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    few = ["algo=ppo_lagrangian", "algo.frames=40000", "algo.network=[16]", *SMALL["cmdp"], *QUICK[3:]]
+    # A hundredth of what the world allows: only who never trades could keep it.
+    assert command_line.run(["experiment=cmdp", *few, "source.limit=0.02"]) == 0
+    (path,) = tmp_path.glob("outputs/runs/*/*/summary.json")
+    summary = json.loads(path.read_text())
+    bound = summary["constraint"]
+    assert (bound["measure"], bound["unit"], bound["limit"]) == ("loss", "usd", pytest.approx(0.2))
+    assert bound["cvar_low"] <= bound["cvar"] <= bound["cvar_high"]
+    assert len(bound["trace"]["multiplier"]) == len(bound["trace"]["step"]) > 0
+    assert "calibration" not in summary
+    assert not bound["kept"]
+    assert summary["abstains"]
+    assert "no checkpoint kept the limit" in summary["verdict"]

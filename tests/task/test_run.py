@@ -86,6 +86,40 @@ def test_the_run_directory_holds_report_bundle_and_configuration(finished):
     assert not [path for path in run_directory.rglob("*") if path.suffix in (".pkl", ".zip", ".pt", ".pickle")]
 
 
+def test_the_told_quantiles_stand_beside_what_came_on_the_test_rows(finished):
+    from pathlib import Path
+
+    summary, directory = finished
+    told = summary["calibration"]
+    assert told["rows"] == sum(fold["test_bars"] - 1 for fold in summary["folds"])
+    for row in told["levels"]:
+        assert row["low"] <= row["covered"] <= row["high"]
+        assert row["within"] == (row["low"] <= row["level"] <= row["high"])
+    page = Path(directory, "report.html").read_text()
+    assert "Do the quantiles come true?" in page
+    assert "The limit on risk" not in page
+
+
+def test_a_learner_under_a_limit_tells_by_fold_what_it_risked_and_nothing_of_quantiles(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    learner = ["algo=ppo_lagrangian", "algo.frames=8192", "algo.network=[16]", "awareness=off", "tracking=off"]
+    words = [word for word in SMALL if not word.startswith(("algo.", "awareness."))]
+    assert command_line.run(["+market=ES", *learner, *words]) == 0
+    (path,) = tmp_path.glob("outputs/runs/*/*/summary.json")
+    summary = json.loads(path.read_text())
+    (fold,) = summary["folds"]
+    bound = fold["constraint"]
+    assert bound["cvar_low"] <= bound["cvar"] <= bound["cvar_high"]
+    assert bound["limit"] < bound["allowed"]
+    assert fold["abstains_because"] in (None, "luck", "limit")
+    assert fold["abstains"] == (fold["abstains_because"] is not None)
+    assert "calibration" not in summary
+    page = (path.parent / "report.html").read_text()
+    assert "The limit on risk" in page
+    assert "figure-limit" in page
+    assert "Do the quantiles come true?" not in page
+
+
 def test_the_same_command_gives_the_same_digest_and_bundle_and_counts_as_another_trial(finished, tmp_path, monkeypatch):
     first, directory = finished
     second, again = run(tmp_path, monkeypatch)
