@@ -248,15 +248,17 @@ def loss(model: CounterfactualQRDQN, seen: Outcomes) -> float:
         targets = model._targets(seen.next_market, seen.reward, seen.held)
         current = all_positions(model.quantile_net.quantile_net, seen.market)
         current = current.view(len(seen.market), 3, n, 3).transpose(2, 3).reshape(-1, 9, n)
-        value = quantile_huber(current, targets, levels)
+        value = quantile_huber(current, targets, levels, model.threshold)
     model.replay_buffer.rng.bit_generator.state = drawn  # looking must not change what is drawn next
     return float(value)
 
 
-def quantile_huber(current: torch.Tensor, target: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+def quantile_huber(
+    current: torch.Tensor, target: torch.Tensor, levels: torch.Tensor, threshold: float = 1.0
+) -> torch.Tensor:
     """Return the loss of (B, C, N) quantiles against (B, C, K) samples; its gradient is `quantile_huber_gradient`."""
     delta = target[:, :, None, :] - current[:, :, :, None]
-    huber = functional.huber_loss(delta, torch.zeros_like(delta), reduction="none")
+    huber = functional.huber_loss(delta, torch.zeros_like(delta), reduction="none", delta=threshold) / threshold
     weight = (levels[:, None] - (delta < 0).to(delta.dtype)).abs()
     return (weight * huber).mean(dim=(0, 1, 3)).sum()
 

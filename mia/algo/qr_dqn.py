@@ -28,13 +28,14 @@ class CounterfactualQRDQN(QRDQN):
     Parameters
     ----------
     target_quantiles : quantiles of the next value drawn as targets in a step; 0: their mean
+    threshold : errors beyond it count by their sign alone [unit of the rewards]
     others : as in `QRDQN`
     """
 
     replay_buffer: CounterfactualReplay
 
-    def __init__(self, *args: object, target_quantiles: int, **kwargs: object) -> None:
-        self.target_quantiles = target_quantiles
+    def __init__(self, *args: object, target_quantiles: int, threshold: float, **kwargs: object) -> None:
+        self.target_quantiles, self.threshold = target_quantiles, threshold
         super().__init__(*args, **kwargs)
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
@@ -51,7 +52,7 @@ class CounterfactualQRDQN(QRDQN):
             # (B, positions, quantiles, actions) -> (B, positions x actions, quantiles)
             current = all_positions(self.quantile_net.quantile_net, seen.market)
             current = current.view(batch_size, 3, n, 3).transpose(2, 3).reshape(batch_size, 9, n)
-            gradient = quantile_huber_gradient(current.detach(), targets, levels)
+            gradient = quantile_huber_gradient(current.detach(), targets, levels, self.threshold)
             self.policy.optimizer.zero_grad()
             current.backward(gradient)
             torch.nn.utils.clip_grad_norm_(fast, self.max_grad_norm, foreach=True)
@@ -96,7 +97,9 @@ def all_positions(network: torch.nn.Sequential, market: torch.Tensor) -> torch.T
     return network[1:](hidden)
 
 
-def quantile_huber_gradient(current: torch.Tensor, target: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+def quantile_huber_gradient(
+    current: torch.Tensor, target: torch.Tensor, levels: torch.Tensor, threshold: float = 1.0
+) -> torch.Tensor:
     """Return the gradient of the quantile Huber loss with respect to the current quantiles.
 
     Written out, because the loss's own graph over all pairs of quantiles was most of a step's time.
@@ -106,14 +109,15 @@ def quantile_huber_gradient(current: torch.Tensor, target: torch.Tensor, levels:
     current : (B, C, N) quantiles
     target : (B, C, K) samples of the target
     levels : (N,) probabilities of the quantiles
+    threshold : errors beyond it count by their sign alone; the smaller, the nearer the quantiles are to true ones
 
     Returns
     -------
-    (B, C, N) gradient of the sum over N of the mean over B, C, K.
+    (B, C, N) gradient of the sum over N of the mean over B, C, K, divided by the threshold.
 
     Source: Dabney et al. (2018), Distributional reinforcement learning with quantile regression, eq. 10.
     """
-    delta = target[:, :, None, :] - current[:, :, :, None]
+    delta = (target[:, :, None, :] - current[:, :, :, None]).div_(threshold)
     above, below = delta.clamp(0.0, 1.0).mean(dim=3), delta.clamp_(-1.0, 0.0).mean(dim=3)
     pulled = above.mul_(levels).add_(below.mul_(1.0 - levels))
     return pulled.div_(-float(current.shape[0] * current.shape[1]))
@@ -144,6 +148,7 @@ def build(course: Course) -> Student:
         "MlpPolicy",
         env,
         target_quantiles=settings.target_quantiles,
+        threshold=settings.huber,
         learning_rate=cosine(settings.learning_rate, settings.final_learning_rate),
         learning_starts=0,
         batch_size=settings.batch_rows,

@@ -145,13 +145,14 @@ def test_distance_is_measured_from_the_reference_not_from_the_start(rows, settin
     assert twice.kl <= 0.25
 
 
-def test_loss_has_the_gradient_the_learner_follows():
+@pytest.mark.parametrize("threshold", [1.0, 0.1])
+def test_loss_has_the_gradient_the_learner_follows(threshold):
     rng = torch.Generator().manual_seed(1)
     current = torch.randn(4, 9, 7, generator=rng, dtype=torch.float64, requires_grad=True)
     target = torch.randn(4, 9, 5, generator=rng, dtype=torch.float64)
     levels = (torch.arange(7, dtype=torch.float64) + 0.5) / 7
-    quantile_huber(current, target, levels).backward()
-    written = quantile_huber_gradient(current.detach(), target, levels)
+    quantile_huber(current, target, levels, threshold).backward()
+    written = quantile_huber_gradient(current.detach(), target, levels, threshold)
     assert torch.allclose(current.grad, written, atol=1e-12)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from sb3_contrib.common.utils import quantile_huber_loss
+from scipy import stats
 from stable_baselines3 import DQN
 
 from mia.algo.counterfactual import CounterfactualReplay
@@ -106,6 +107,18 @@ def test_gradient_equals_that_of_the_librarys_loss(targets):
     quantile_huber_loss(current, target, sum_over_quantiles=True).backward()
     ours = quantile_huber_gradient(current.detach(), target, (torch.arange(11) + 0.5) / 11)
     torch.testing.assert_close(ours, current.grad, atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("threshold", "error"), [(1.0, 0.05), (0.1, 0.005)])
+def test_a_small_threshold_leads_to_the_quantiles_of_the_normal_law(threshold, error):
+    draws = torch.from_numpy(stats.norm.ppf((np.arange(4000) + 0.5) / 4000).astype(np.float32))[None, None, :]
+    levels, found = torch.tensor([0.05, 0.5, 0.95]), torch.zeros(1, 1, 3)
+    for _ in range(3000):
+        found -= 0.02 * quantile_huber_gradient(found, draws, levels, threshold)
+    covered = stats.norm.cdf(found[0, 0].numpy())
+    assert covered[1] == pytest.approx(0.5, abs=0.001)
+    far = abs(covered[[0, 2]] - [0.05, 0.95])
+    assert (far < error).all()
 
 
 def test_forward_at_all_positions_equals_three_separate_ones():

@@ -16,6 +16,8 @@ class QRDQNSettings:
     network : hidden widths
     quantiles : quantiles of the value of each action
     target_quantiles : quantiles of the next value drawn as targets in a step; 0: their mean
+    huber : errors beyond it count by their sign alone, as for a true quantile [deviations of a bar]; the library's 1
+        bends quantiles towards expectiles
     risk_level : share of the worst quantiles whose mean decides, in (0, 1]; 1: all of them, the expected value
     discount : worth of the next bar's value, in [0, 1)
     updates : gradient steps
@@ -41,6 +43,7 @@ class QRDQNSettings:
     network: tuple[int, ...]
     quantiles: int
     target_quantiles: int
+    huber: float
     risk_level: float
     discount: float
     updates: int
@@ -61,6 +64,7 @@ class QRDQNSettings:
         bounds = {
             "quantiles": (1, 1000),
             "target_quantiles": (0, self.quantiles),
+            "huber": (1e-3, 1000),
             "risk_level": (0.01, 1),
             "discount": (0, 0.9999),
             "updates": (1, 100_000_000),
