@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from mia.algo import learner
+from mia.algo import LEARNERS, learner
 from mia.algo.learning import cosine
 from mia.algo.policy import weights_digest
 from mia.algo.settings import PPOSettings, QRDQNSettings
+from mia.algo.settings.effort import shortened
 from mia.broker.terms import Terms
 from mia.desk.backtest import run_policy
 from mia.desk.policy import TablePolicy
@@ -65,26 +66,28 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(name, request,
 
 
 SCRIPT = """
-import sys, yaml
-from dataclasses import replace
+import sys
+from mia.algo import LEARNERS
 sys.path.insert(0, sys.argv[1])
-from conftest import build, read
-from pathlib import Path
-from mia.algo import learner
-from mia.algo.settings import QRDQNSettings
-from mia.evaluation import known_world
-from mia.source import yardstick
-from mia.source.yardstick_settings import YardstickSettings
-root = Path(sys.argv[1]).parents[1]
-world = replace(YardstickSettings(**read(root, "source/yardstick.yaml")), train_rows=50_000, judge_rows=50_000)
-settings = replace(build(QRDQNSettings, read(root, "algo/qr_dqn.yaml")), updates=100)
-tape = known_world.tape(yardstick.world(world, 100, "train")).slice(0, 5000)
-print(learner("qr_dqn")(tape, known_world.terms(world), settings, 100).digest)
+from test_learners import learned_in_short
+for name in sorted(LEARNERS):
+    print(learned_in_short(name).digest)
 """
+EFFORT = {"ppo": 0.02, "ppo_lagrangian": 0.02, "qr_dqn": 0.05, "sac": 0.05, "ddpg": 0.05, "ensemble": 0.04}
+"""Share of a whole training: a second or two for each learner."""
 
 
-def test_another_process_gives_the_same_weights(tape, terms, qr_dqn, root):
-    here = learner("qr_dqn")(tape.slice(0, 5000), terms, replace(qr_dqn, updates=100), 100)
+def learned_in_short(name):
+    """A policy of one learner's default option, from a small yardstick; needs no fixture, so any process can ask."""
+    from mia.task import command_line
+
+    settings = command_line.compose(["experiment=yardstick", f"algo={name}"])
+    market = replace(settings.source, train_rows=6000)
+    tape = known_world.tape(yardstick.world(market, 100, "train"))
+    return learner(name)(tape, known_world.terms(market), shortened(settings.algo, EFFORT[name]), 100)
+
+
+def test_another_process_gives_the_same_weights_for_every_learner(root):
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(root / "tests" / "algo")],
         capture_output=True,
@@ -92,7 +95,9 @@ def test_another_process_gives_the_same_weights(tape, terms, qr_dqn, root):
         check=True,
         cwd=root,
     )
-    assert ran.stdout.split()[-1] == here.digest
+    there = dict(zip(sorted(LEARNERS), ran.stdout.split(), strict=True))
+    assert there == {name: learned_in_short(name).digest for name in sorted(LEARNERS)}
+    assert len(set(there.values())) == len(LEARNERS)
 
 
 def test_training_leaves_the_global_random_states_alone(tape, terms, qr_dqn):
