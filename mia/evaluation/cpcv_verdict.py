@@ -94,11 +94,13 @@ def sentence(found: Found, confidence: float) -> tuple[str, str]:
         judged, tone = "What is learned is stable over the choice of sessions", "good"
     else:
         judged, tone = "What is learned depends on which sessions it is learned from", "open"
+    # No share of finitely many resamples can tell "never".
+    chance = formats.percent(found.loss_probability) if found.loss_probability >= 0.001 else "under 0.1 %"
     told = (
         f"{judged}: over {found.paths} path{'s' if found.paths > 1 else ''} from {found.trainings} trainings the "
         f"median earned {formats.usd(over['median_net_usd'])} (Sharpe {formats.ratio(over['median_sharpe'])}), the "
         f"worst {formats.usd(over['worst_net_usd'])}; {lost or 'none'} of {found.paths} lost, the chance of loss is "
-        f"{formats.percent(found.loss_probability)}; buy and hold made {formats.usd(found.hold_net_usd)} on the same "
+        f"{chance}; buy and hold made {formats.usd(found.hold_net_usd)} on the same "
         "sessions."
     )
     if found.idle:
