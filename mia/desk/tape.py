@@ -172,5 +172,6 @@ def from_bars(
         belief=np.ascontiguousarray(belief, dtype=np.float64),
         groups=groups,
         context=context,
+        seams=(),
         **columns,
     )

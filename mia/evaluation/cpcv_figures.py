@@ -53,7 +53,13 @@ def sharpes(accounts: Mapping[str, Sequence[float]], policy: str, hold: float) -
         middle = {"size": 13, "color": given[name], "symbol": "diamond-open", "line": {"width": 2}}
         hover = f"{safe(name)}: %{{x:.2f}}<extra></extra>"
         figure.add_scatter(
-            x=found, y=heights, mode="markers", marker=dots, name="one path", hovertemplate=hover, showlegend=row == 0
+            x=found,
+            y=heights,
+            mode="markers",
+            marker=dots,
+            name="one path",
+            hovertemplate=hover,
+            showlegend=name == policy,
         )
         figure.add_scatter(
             x=[float(np.median(found))],
@@ -62,7 +68,7 @@ def sharpes(accounts: Mapping[str, Sequence[float]], policy: str, hold: float) -
             marker=middle,
             name="median",
             hovertemplate=f"median of {hover}",
-            showlegend=row == 0,
+            showlegend=name == policy,
         )
     house(figure)
     figure.update_layout(height=150 + 74 * len(names), hovermode="closest")
