@@ -92,8 +92,7 @@ class WeightedReplay(CounterfactualReplay):
 
     def __init__(self, *args: Any, weights: Array, **more: Any) -> None:
         super().__init__(*args, **more)
-        weights = weights[: self.buffer_size]
-        self._rows = np.flatnonzero(weights > 0)
+        self._rows = self._followed[weights[self._followed] > 0]
         self._bounds = np.cumsum(weights[self._rows] / weights[self._rows].sum()) * len(self._rows)
         self._bounds[-1] = len(self._rows)
 

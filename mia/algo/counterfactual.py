@@ -40,8 +40,8 @@ class Outcomes(NamedTuple):
 class CounterfactualReplay(ReplayBuffer):
     """A replay buffer that is full from the start and stores nothing of its own.
 
-    Rows come in random order, each once before any comes again. The experience's last row is never
-    drawn, so no transition leads out of the tape.
+    Rows come in random order, each once before any comes again. Rows without a next bar are never drawn, so no
+    transition leads out of the tape or over a seam of it.
 
     Parameters
     ----------
@@ -67,7 +67,8 @@ class CounterfactualReplay(ReplayBuffer):
         dropout: float = 0.0,
     ) -> None:
         # Not ReplayBuffer's constructor: it would allocate room for copies of what is already in memory.
-        BaseBuffer.__init__(self, len(experience) - 1, observation_space, action_space, device, n_envs)
+        self._followed = np.flatnonzero(experience.followed)
+        BaseBuffer.__init__(self, len(self._followed), observation_space, action_space, device, n_envs)
         self.optimize_memory_usage = optimize_memory_usage
         self.full = True
         self.pos = 0
@@ -88,7 +89,7 @@ class CounterfactualReplay(ReplayBuffer):
     def draw(self, n: int) -> Array:
         """Return (n,) int64 rows, none twice before all have come once."""
         while len(self._order) < n:
-            self._order = np.concatenate([self._order, self.rng.permutation(self.buffer_size)])
+            self._order = np.concatenate([self._order, self._followed[self.rng.permutation(self.buffer_size)]])
         rows, self._order = self._order[:n], self._order[n:]
         return rows
 
@@ -117,7 +118,7 @@ class CounterfactualReplay(ReplayBuffer):
         order = np.array(state["order"]) if set(state) == {"order", "rng"} else None
         if order is None or order.dtype != np.int64 or order.ndim != 1:
             raise ArtefactMismatch("replay state: order and rng are needed, and nothing else; train anew")
-        if len(order) and (order.min() < 0 or order.max() >= self.buffer_size):
+        if not np.isin(order, self._followed).all():
             raise ArtefactMismatch(
                 f"replay state: draws rows this buffer of {self.buffer_size} does not hold; train anew"
             )

@@ -20,7 +20,7 @@ POSITIONS = (-1, 0, 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Experience:
-    """T rows, of which the last has no next bar and teaches nothing.
+    """T rows; those without a next bar (the last, and those before a seam of the tape) teach nothing.
 
     Parameters
     ----------
@@ -31,6 +31,7 @@ class Experience:
     reward : what a step is worth to a learner, in units of `bar_cents`; fitted on these rows
     rewards : (T, 3, 3) float32, that of `cents`, `held` and `context`: the bits an environment pays
     context : (T, C) float64, what the reward may know of each row; None: nothing
+    followed : (T,) bool, whether the next row is the market's next bar
     """
 
     obs: Array
@@ -40,6 +41,7 @@ class Experience:
     reward: Reward
     rewards: Array
     context: Array | None
+    followed: Array
 
     def __len__(self) -> int:
         return len(self.obs)
@@ -62,7 +64,8 @@ def experience(tape: Tape, terms: Terms, reward_settings: RewardSettings | None 
     bar_cents = terms.tick_value_cents * float(np.std(tape.close[1:] - tape.open[1:])) if len(tape) > 1 else 0.0
     if not bar_cents > 0:
         raise DataError(f"tape {tape.market.name}: {len(tape)} rows on which the price never moves; nothing to learn")
-    staying = np.concatenate([cents[:-1, 0, 0], cents[:-1, 2, 2]])
+    followed = tape.followed
+    staying = np.concatenate([cents[followed, 0, 0], cents[followed, 2, 2]])
     reward = build(reward_settings, scale_cents=bar_cents, change_cents=staying, context=tape.context)
     return Experience(
         obs=tape.obs,
@@ -72,6 +75,7 @@ def experience(tape: Tape, terms: Terms, reward_settings: RewardSettings | None 
         reward=reward,
         rewards=_rewards(reward, cents, held, tape.context),
         context=tape.context,
+        followed=followed,
     )
 
 
@@ -89,6 +93,7 @@ def alike(tape: Tape, terms: Terms, of: Experience) -> Experience:
         reward=of.reward,
         rewards=_rewards(of.reward, cents, held, tape.context),
         context=tape.context,
+        followed=tape.followed,
     )
 
 

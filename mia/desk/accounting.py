@@ -199,6 +199,7 @@ def _table(
     session: Array,
     must_flat: Array,
     may_enter: Array,
+    followed: Array,
     positions: Array,
     targets: Array,
     rule: Array,
@@ -214,6 +215,9 @@ def _table(
                 account[POSITION] = positions[i]
                 if t == last:
                     held[t, i, j] = positions[i]
+                    continue
+                if not followed[t]:
+                    cents[t, i, j] = -settle(account, rule)
                     continue
                 cents[t, i, j], _ = step(
                     account,
@@ -250,7 +254,9 @@ def outcome_tables(
     held : (T, P, A) int64, position afterwards [contracts]: the wish where the rows' flat and entry rules
         allow it. Rules that depend on the account's past (margin, losses) are not in the tables.
 
-    The last row has no next bar: nothing fills, 0 cents, the position stays.
+    The last row has no next bar: nothing fills, 0 cents, the position stays. Neither has a row before a seam: what
+    is held there is closed at its close for one side's cost, whatever is wished, so that no gap is earned that
+    nobody lived through and the rows after the seam begin flat.
     """
     before = np.asarray(positions, dtype=np.int64)
     after = before if targets is None else np.asarray(targets, dtype=np.int64)
@@ -258,5 +264,6 @@ def outcome_tables(
     rule = rules(terms, unlimited(most))
     cents = np.zeros((len(tape), len(before), len(after)), dtype=np.int64)
     held = np.zeros_like(cents)
-    _table(tape.close, tape.open, tape.session, tape.must_flat, tape.may_enter, before, after, rule, cents, held)
+    rows = (tape.close, tape.open, tape.session, tape.must_flat, tape.may_enter, tape.followed)
+    _table(*rows, before, after, rule, cents, held)
     return cents, held

@@ -148,6 +148,7 @@ def run_targets(
     ------
     DataError : if `targets` does not have one whole number per row.
     """
+    _check_whole(tape)
     wishes = np.ascontiguousarray(targets)
     if wishes.shape != (len(tape),) or not np.issubdtype(wishes.dtype, np.integer):
         raise DataError(
@@ -183,6 +184,7 @@ def run_policy(
     account : (FIELDS,) int64, the account at the first row, e.g. `Track.account` of the rows before; it is not
         changed. None: one that holds nothing and has gained nothing
     """
+    _check_whole(tape)
     most = limits.max_contracts
     if isinstance(policy, TablePolicy):
         held = np.arange(-most, most + 1, dtype=np.int64)
@@ -211,6 +213,13 @@ def run_policy(
         )
         _record(account, t + 1, out)
     return _track(tape, account, rule, out, terms, close_at_end)
+
+
+def _check_whole(tape: Tape) -> None:
+    if tape.seams:
+        raise DataError(
+            f"backtest {tape.market.name}: rows are missing before row {tape.seams[0]}; walk each piece on its own"
+        )
 
 
 def _begun(account: Array | None, rows: int) -> tuple[Array, Array]:

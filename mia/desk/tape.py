@@ -1,6 +1,7 @@
 """The tape: everything env and backtest walk along, row by row; made once per market and fold."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Tape:
     groups : which entries of `obs` go when a source is lost, None if nobody asks
     context : (T, C) float64, what rewards may know at each row's close, columns `mia.reward.context.CONTEXT`, NaN
         where unknown; None: all unknown
+    seams : rows, ascending, that do not follow the row before them because rows between were left out
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Tape:
     belief: Array
     groups: GroupColumns | None = None
     context: Array | None = None
+    seams: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         rows, name = len(self.ts), self.market.name
@@ -86,6 +89,8 @@ class Tape:
         # A sum is finite exactly when no term is NaN or infinite: cheaper than a mask as large as `obs`.
         if not np.isfinite(self.obs.sum(dtype=np.float64)) or not np.isfinite(self.belief.sum()):
             raise DataError(f"tape {name}: obs and belief must be finite; missing values need a neutral value")
+        if any(not 0 < seam < rows for seam in self.seams) or np.any(np.diff(self.seams) <= 0):
+            raise DataError(f"tape {name}: seams must be rows after the first, ascending, were {self.seams}")
         if self.context is not None:
             self._check_context(self.context)
 
@@ -104,13 +109,31 @@ class Tape:
         """Width Dm of the market part of the observation."""
         return int(self.obs.shape[1])
 
+    @property
+    def followed(self) -> Array:
+        """(T,) bool, whether the next row is the market's next bar: not so before a seam, nor at the last row."""
+        followed = np.ones(len(self), dtype=np.bool_)
+        followed[[*(seam - 1 for seam in self.seams), len(self) - 1]] = False
+        return followed
+
     def slice(self, start: int, stop: int) -> "Tape":
         """Rows ``start`` to ``stop - 1`` as a tape of their own, sharing memory."""
         if not 0 <= start < stop <= len(self):
             raise DataError(f"tape {self.market.name}: rows {start} to {stop} lie outside its {len(self)} rows")
-        parts = {field.name: getattr(self, field.name)[start:stop] for field in fields(self) if field.name in _DTYPES}
-        context = None if self.context is None else self.context[start:stop]
-        return replace(self, **parts, context=context)
+        return self._part(slice(start, stop), tuple(seam - start for seam in self.seams if start < seam < stop))
+
+    def take(self, rows: Array) -> "Tape":
+        """Numbered rows, ascending, as a tape of their own that remembers where rows were left out."""
+        rows = np.asarray(rows, dtype=np.int64)
+        if len(rows) == 0 or rows[0] < 0 or rows[-1] >= len(self) or np.any(np.diff(rows) <= 0):
+            raise DataError(f"tape {self.market.name}: rows to take must ascend within its {len(self)} rows")
+        apart = (np.diff(rows) > 1) | np.isin(rows[1:], self.seams)
+        return self._part(rows, tuple((np.flatnonzero(apart) + 1).tolist()))
+
+    def _part(self, rows: Any, seams: tuple[int, ...]) -> "Tape":
+        parts = {field.name: getattr(self, field.name)[rows] for field in fields(self) if field.name in _DTYPES}
+        context = None if self.context is None else self.context[rows]
+        return replace(self, **parts, context=context, seams=seams)
 
 
 def ticks(prices: Array, what: str) -> Array:
@@ -149,5 +172,6 @@ def from_bars(
         belief=np.ascontiguousarray(belief, dtype=np.float64),
         groups=groups,
         context=context,
+        seams=(),
         **columns,
     )

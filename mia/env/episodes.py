@@ -1,4 +1,4 @@
-"""Where episodes begin and end on a tape: some whole sessions from a session's first row."""
+"""Where episodes begin and end on a tape: some whole sessions from a session's first row, never over a seam."""
 
 import numpy as np
 
@@ -14,7 +14,8 @@ class Episodes:
     Parameters
     ----------
     tape : T rows
-    sessions : length of an episode [sessions], >= 1; None: the whole tape, always from its first row
+    sessions : length of an episode [sessions], >= 1; None: the whole tape from its first row, or each piece of it
+        between seams
 
     Attributes
     ----------
@@ -27,10 +28,10 @@ class Episodes:
 
     def __init__(self, tape: Tape, sessions: int | None) -> None:
         if sessions is None:
-            firsts, length = np.zeros(1, dtype=np.int64), 1
+            firsts, length = np.array([0, *tape.seams], dtype=np.int64), 1
         else:
             changes = np.flatnonzero(np.diff(tape.session)) + 1
-            firsts, length = np.concatenate([[0], changes]).astype(np.int64), sessions
+            firsts, length = np.union1d([0, *tape.seams], changes).astype(np.int64), sessions
         if length < 1 or length > len(firsts):
             raise ConfigurationError(
                 f"env {tape.market.name}: {length} sessions an episode do not fit a tape of {len(firsts)}; "
@@ -38,11 +39,15 @@ class Episodes:
             )
         ends = np.append(firsts, len(tape))[length:]
         starts = firsts[: len(ends)]
-        long_enough = ends - starts >= 2
-        if not np.any(long_enough):
-            raise ConfigurationError(f"env {tape.market.name}: no episode has two rows; lengthen the tape")
-        self.starts: Array = starts[long_enough]
-        self.stops: Array = ends[long_enough].astype(np.int64)
+        inside = np.searchsorted(tape.seams, ends) - np.searchsorted(tape.seams, starts, side="right")
+        usable = (ends - starts >= 2) & (inside == 0)
+        if not np.any(usable):
+            raise ConfigurationError(
+                f"env {tape.market.name}: no episode has two rows that follow one another; lengthen the tape"
+                + (" or shorten the episodes" if tape.seams else "")
+            )
+        self.starts: Array = starts[usable]
+        self.stops: Array = ends[usable].astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -1,7 +1,7 @@
 """Combinatorial purged cross-validation: many out-of-sample histories of the same rows instead of one.
 
 Walk-forward gives a single history; here every choice of `chosen` of N groups is a test once, and the tests are
-put together again to whole paths.
+put together again to whole paths. Called by task=cpcv, through `cpcv_folds`.
 Source: Lopez de Prado (2018), Advances in Financial Machine Learning, sections 7.4 (purging, embargo) and 12.3-12.4.
 """
 
@@ -46,7 +46,7 @@ def group_edges(rows: int, groups: int) -> Array:
     return np.arange(groups + 1) * rows // groups
 
 
-def splits(edges: Array, chosen: int, purge: int, embargo: int) -> Iterator[Split]:
+def splits(edges: Array, chosen: int, purge: int, embargo: int, head: int = 0) -> Iterator[Split]:
     """Yield every split, tested groups in lexicographic order.
 
     Parameters
@@ -55,6 +55,7 @@ def splits(edges: Array, chosen: int, purge: int, embargo: int) -> Iterator[Spli
     chosen : groups tested at a time, 1 <= chosen < N
     purge : rows a label reaches ahead; training rows whose label overlaps a test label are left out, on both sides
     embargo : further rows left out after each test, whose features still remember it
+    head : rows before the first group that are learned from and never tested
 
     Raises
     ------
@@ -63,14 +64,14 @@ def splits(edges: Array, chosen: int, purge: int, embargo: int) -> Iterator[Spli
     groups = len(edges) - 1
     if not 1 <= chosen < groups:
         raise ValueError(f"tested groups must lie between 1 and {groups - 1}, was {chosen}")
-    if purge < 0 or embargo < 0 or np.any(np.diff(edges) < 1):
-        raise ValueError("purge and embargo must not be negative, and no group may be empty")
-    rows = np.arange(edges[0], edges[-1])
+    if min(purge, embargo, head) < 0 or np.any(np.diff(edges) < 1):
+        raise ValueError("purge, embargo and head must not be negative, and no group may be empty")
+    rows = np.arange(edges[0] - head, edges[-1])
     for tested in combinations(range(groups), chosen):
         test = np.zeros(len(rows), np.bool_)
         barred = np.zeros(len(rows), np.bool_)
         for group in tested:
-            begin, end = edges[group] - edges[0], edges[group + 1] - edges[0]
+            begin, end = edges[group] - rows[0], edges[group + 1] - rows[0]
             test[begin:end] = True
             barred[max(begin - purge, 0) : end + purge + embargo] = True
         if barred.all():

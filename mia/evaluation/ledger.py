@@ -79,6 +79,10 @@ class TrialLedger:
         days = json.dumps([float(value) for value in daily_net_usd], allow_nan=False)
         self._finish(trial, "completed", "", float(sharpe), days)
 
+    def end(self, trial: int, reason: str) -> None:
+        """Note that run number `trial` ended well and left no days that others may be compared with, and why."""
+        self._finish(trial, "completed", " ".join(reason.split())[:500], None, None)
+
     def fail(self, trial: int, reason: str) -> None:
         """Note that run number `trial` failed, and why in one line; it stays counted."""
         self._finish(trial, "failed", " ".join(reason.split())[:500], None, None)

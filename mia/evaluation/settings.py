@@ -1,6 +1,7 @@
-"""Settings of how results are judged (conf/evaluation) and set side by side (conf/compare)."""
+"""Settings of how results are judged (conf/evaluation), cross-validated (conf/cpcv), side by side (conf/compare)."""
 
 from dataclasses import dataclass
+from math import comb
 
 from mia.domain.errors import ConfigurationError
 
@@ -120,6 +121,42 @@ class EvaluationSettings:
         for field in ("confidence", "dsr_threshold", "baseline_p"):
             if not 0 < getattr(self, field) < 1:
                 _refuse(self.name, field, getattr(self, field), "lie between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpcvSettings:
+    """How task=cpcv cuts the sessions; conf/cpcv/<option>.yaml makes one. Purge and embargo are evaluation's.
+
+    Parameters
+    ----------
+    name : option name
+    groups : groups of whole sessions
+    chosen : groups tested at a time; C(groups, chosen) policies are trained
+    min_train_sessions : least sessions any of them learns from
+    most_splits : more trainings than this are taken for a mistake
+    """
+
+    name: str
+    groups: int
+    chosen: int
+    min_train_sessions: int
+    most_splits: int
+
+    def __post_init__(self) -> None:
+        if self.groups < 2:
+            self._refuse("groups", "be at least 2")
+        if not 1 <= self.chosen < self.groups:
+            self._refuse("chosen", f"lie between 1 and {self.groups - 1}, one less than cpcv.groups")
+        if self.min_train_sessions < 1:
+            self._refuse("min_train_sessions", "be at least 1")
+        if comb(self.groups, self.chosen) > self.most_splits:
+            trained = f"{self.chosen} of {self.groups} groups train {comb(self.groups, self.chosen)} policies"
+            self._refuse("most_splits", f"be at least that many ({trained})")
+
+    def _refuse(self, field: str, needed: str) -> None:
+        raise ConfigurationError(
+            f"cpcv {self.name}: {field} must {needed}, was {getattr(self, field)!r}; correct cpcv.{field}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

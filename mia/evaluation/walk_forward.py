@@ -17,17 +17,23 @@ class Fold:
     Parameters
     ----------
     index : 0-based number of the fold
-    train, test : rows of training and test
-    gap : purged and embargoed rows between them
+    train : rows of training; of cross-validation (`cpcv_folds`) their numbers, since they lie on both sides of tests
+    gap : purged and embargoed rows; between training and test, or numbers as well
+    test : rows of the test
     train_sessions, test_sessions : how many sessions they touch
     """
 
     index: int
-    train: slice
-    gap: slice
+    train: slice | Array
+    gap: slice | Array
     test: slice
     train_sessions: int
     test_sessions: int
+
+    @property
+    def train_stop(self) -> int:
+        """The row after the last of training."""
+        return int(self.train.stop if isinstance(self.train, slice) else self.train[-1] + 1)
 
 
 def folds(session: Array, settings: EvaluationSettings) -> list[Fold]:

@@ -1,6 +1,6 @@
 """What fine-tuning, online and meta-learning share: trained bases per fold, and what they leave behind."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ class Work:
     settings, plain, directory, watch : of the task
     made, table : bars and features
     keeper : keeps what was learned until the task ends well
-    trial : its number in the ledger
+    trial : its number in the ledger; None: each of its trainings has one of its own
     started : CPU time at its start [s]
     """
 
@@ -95,7 +95,7 @@ class Work:
     made: Ingested
     table: FeatureTable
     keeper: FolderKeeper
-    trial: int
+    trial: int | None
     started: float
 
 
@@ -121,14 +121,16 @@ def begun(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: 
             )
 
 
-def rows_of(settings: RunSettings, watch: Watch) -> tuple[Ingested, FeatureTable]:
-    """Bars and features of a market, in memory."""
+def rows_of(
+    settings: RunSettings, watch: Watch, check: Callable[[RunSettings, Ingested], Any] = regime.splits
+) -> tuple[Ingested, FeatureTable]:
+    """Bars and features of a market, in memory; `check` refuses bars that are too few before features are made."""
     if not warm.is_compiled() and not settings.quiet:
         watch.say("first run of this version: compiling takes about a minute, later runs start at once")
     with warm.beside() as compiled:
         made = ingest.make(settings, watch)
         compiled()
-        regime.splits(settings, made)
+        check(settings, made)
         return made, features.make(settings, made, watch)
 
 

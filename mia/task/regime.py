@@ -79,31 +79,38 @@ def make(settings: RunSettings, made: Ingested, table: FeatureTable, fold: Fold)
     return FoldState(
         fold=fold,
         plans=table.plans,
-        snapshot=features.newest(settings, table.snapshots, fold.train.stop),
+        snapshot=features.newest(settings, table.snapshots, fold.train_stop),
         view=fit_view(settings, table.plans, table.block, made.bars.column("cal.slot"), made.bars.ts, fold.train),
     )
 
 
-def fit_view(settings: RunSettings, plans: Plans, block: Block, slots: Array, ts: Array, train: slice) -> ModelView:
+def fit_view(
+    settings: RunSettings, plans: Plans, block: Block, slots: Array, ts: Array, train: slice | Array
+) -> ModelView:
     """Fit the model view on at most `snapshots.most_rows` training rows, evenly chosen."""
     rows = thinned(train, settings.snapshots.most_rows)
     return ModelView.fit(plans, block, slots.astype(np.int64), rows, ts=ts, settings=settings.features.scaler)
 
 
-def thinned(train: slice, most: int) -> slice | Array:
+def thinned(train: slice | Array, most: int) -> slice | Array:
     """At most so many of the training rows, evenly spread; all of them if they are fewer."""
-    count = train.stop - train.start
-    if count <= most:
-        return train
-    return np.unique(np.linspace(train.start, train.stop - 1, most).astype(np.int64))
+    if isinstance(train, slice):
+        if train.stop - train.start <= most:
+            return train
+        return np.unique(np.linspace(train.start, train.stop - 1, most).astype(np.int64))
+    return train[thinned(slice(0, len(train)), most)]
 
 
 def view(settings: RunSettings, made: Ingested, table: FeatureTable, state: FoldState) -> FoldView:
     """Walk a fold's rows with its artefacts; nothing is fitted here."""
-    stop = state.fold.test.stop
-    _, block = features.frozen(settings, made, table, state.fold.train.stop, stop)
-    scaled, masks = state.view.transform(block, made.bars.column("cal.slot")[:stop].astype(np.int64))
-    return FoldView(block=block, view=scaled, masks=masks)
+    _, block = features.frozen(settings, made, table, state.fold.train_stop, state.fold.test.stop)
+    return scaled(made, state, block)
+
+
+def scaled(made: Ingested, state: FoldState, block: Block) -> FoldView:
+    """The first rows of the bars as the fold's scaler sees them."""
+    view, masks = state.view.transform(block, made.bars.column("cal.slot")[: len(block)].astype(np.int64))
+    return FoldView(block=block, view=view, masks=masks)
 
 
 def all_folds(settings: RunSettings, made: Ingested, table: FeatureTable, watch: Watch) -> list[FoldState]:

@@ -26,7 +26,7 @@ def make(
     settings: RunSettings, made: Ingested, state: FoldState, seen: FoldView, previous: Selection | None = None
 ) -> Selection:
     """Choose columns inside one training fold."""
-    bars, train = made.bars.head(state.fold.test.stop), state.fold.train
+    bars, train = made.bars.head(len(seen.block)), state.fold.train
     encoder = state.snapshot.encoder
     found = choose(
         seen.view,

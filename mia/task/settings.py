@@ -52,6 +52,7 @@ ROOMS = {
     "finetune": "mia.algo.settings.adaptation:FinetuneSettings",
     "online": "mia.task.online_settings:OnlineSettings",
     "meta": "mia.algo.settings.adaptation:MetaSettings",
+    "cpcv": "mia.evaluation.settings:CpcvSettings",
     "compare": "mia.evaluation.settings:CompareSettings",
     "audit": "mia.evaluation.audit.settings:AuditSettings",
     "race": "mia.evaluation.race_settings:RaceSettings",
@@ -100,6 +101,7 @@ class RunSettings:
     finetune: Any
     online: Any
     meta: Any
+    cpcv: Any
     compare: Any
     audit: Any
     race: Any

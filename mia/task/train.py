@@ -58,10 +58,9 @@ def lesson(settings: RunSettings, made: Ingested, state: FoldState, seen: FoldVi
 
 def make(settings: RunSettings, taught: Lesson, progress: Any, keeper: Keeper | None = None) -> TrainedPolicy:
     """Train one fold's policy on its training rows, at the fill model meant for training."""
-    train = taught.state.fold.train
     seed = int(generator(settings.seed, "train", str(taught.state.fold.index)).integers(2**31))
     return learner(settings.algo.kind)(
-        taught.tape.slice(train.start, train.stop),
+        rows_of(taught),
         learning_terms(settings),
         settings.algo,
         seed,
@@ -75,6 +74,12 @@ def make(settings: RunSettings, taught: Lesson, progress: Any, keeper: Keeper | 
 def learning_terms(settings: RunSettings) -> Terms:
     """Return what a tick is worth and a side costs while learning."""
     return terms(settings.market, settings.broker.model(settings.broker.train))
+
+
+def rows_of(taught: Lesson) -> Tape:
+    """The tape of a fold's training rows; where some between were left out, it has a seam."""
+    train = taught.state.fold.train
+    return taught.tape.slice(train.start, train.stop) if isinstance(train, slice) else taught.tape.take(train)
 
 
 def bundle_of(settings: RunSettings, made: Ingested, taught: Lesson, policy: TrainedPolicy, target: Path) -> str:

@@ -178,3 +178,18 @@ def test_what_is_lost_leaves_the_recorded_observations_alone(short, terms):
     for _ in range(5):
         buffer.sample(399)
     assert learned.obs.tobytes() == kept.tobytes()
+
+
+def test_no_transition_crosses_a_seam_and_what_is_held_there_is_closed(short, terms):
+    learned = experience(short.take(np.concatenate([np.arange(0, 130), np.arange(200, 400)])), terms)
+    buffer = replay(learned)
+    rows = np.sort(np.concatenate([buffer.draw(buffer.size()) for _ in range(2)]))
+    assert np.unique(rows).tolist() == [*range(129), *range(130, 329)]
+    # Row 129 is followed by what was row 200: the 70 bars between are nobody's gain.
+    for p, held in enumerate(POSITIONS):
+        assert learned.cents[129, p].tolist() == [-terms.side_cost_cents * abs(held)] * 3
+        assert learned.held[129, p].tolist() == [POSITIONS.index(0)] * 3
+    whole = experience(short, terms)
+    for part, of in ((slice(0, 129), slice(0, 129)), (slice(130, 329), slice(200, 399))):
+        assert np.array_equal(learned.cents[part], whole.cents[of])
+        assert np.array_equal(learned.held[part], whole.held[of])

@@ -28,6 +28,7 @@ def validation(settings, *rows, seed=0):
         reward=PnlReward(scale_cents=1.0),
         rewards=tables.astype(np.float32),
         context=None,
+        followed=np.array([True, False]),
     )
     found = Validation(seen, settings, generator(seed, "test"))
     for step, blocks in enumerate(rows):

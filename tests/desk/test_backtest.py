@@ -125,3 +125,9 @@ def test_a_table_of_the_wrong_shape_is_refused(make_tape, es_terms):
 def test_a_single_row_has_a_track_of_zeros(make_tape, es_terms):
     track = run_targets(make_tape(rows=1), np.array([1]), es_terms)
     assert track.equity_cents.tolist() == [0]
+
+
+def test_rows_with_a_seam_are_not_walked_as_if_they_were_whole(make_tape, es_terms):
+    pieces = make_tape(rows=100).take(np.r_[0:40, 60:100])
+    with pytest.raises(DataError, match="rows are missing before row 40"):
+        run_targets(pieces, np.ones(80, np.int64), es_terms)

@@ -68,3 +68,27 @@ def test_bars_become_a_tape_of_whole_ticks(es):
 def test_a_price_between_ticks_or_missing_is_refused_with_its_row(bad):
     with pytest.raises(DataError, match="row 1 holds"):
         ticks(np.array([10.0, bad]), "bars ES open")
+
+
+def test_rows_left_out_leave_a_seam_that_later_cuts_remember(make_tape):
+    tape = make_tape(rows=50)
+    taken = tape.take(np.array([*range(5, 15), *range(20, 30), *range(30, 40)]))
+    assert taken.seams == (10,)  # rows 29 and 30 do follow one another
+    assert np.array_equal(taken.close, np.concatenate([tape.close[5:15], tape.close[20:40]]))
+    assert np.flatnonzero(~taken.followed).tolist() == [9, 29]
+    assert taken.slice(4, 30).seams == (6,)
+    assert taken.slice(10, 30).seams == ()  # a piece of its own begins at the seam
+    assert taken.take(np.arange(0, 30, 2)).seams == tuple(range(1, 15))
+    assert taken.take(np.arange(30)).seams == (10,)
+
+
+@pytest.mark.parametrize("rows", [[], [3, 2], [4, 4], [-1, 3], [3, 50]])
+def test_rows_to_take_must_ascend_inside_the_tape(make_tape, rows):
+    with pytest.raises(DataError, match="must ascend within its 50 rows"):
+        make_tape(rows=50).take(np.array(rows, dtype=np.int64))
+
+
+@pytest.mark.parametrize("seams", [(0,), (50,), (7, 7)])
+def test_seams_outside_the_tape_or_out_of_order_are_refused(make_tape, seams):
+    with pytest.raises(DataError, match="seams must be rows after the first"):
+        replace(make_tape(rows=50), seams=seams)

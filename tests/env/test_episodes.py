@@ -38,3 +38,15 @@ def test_an_episode_longer_than_the_tape_or_empty_is_refused(make_tape, sessions
 def test_a_tape_of_one_row_has_no_episode(make_tape):
     with pytest.raises(ConfigurationError, match="no episode"):
         Episodes(make_tape(rows=1), None)
+
+
+def test_no_episode_crosses_a_seam(make_tape):
+    rows = np.concatenate([np.arange(0, 300), np.arange(500, 800)])  # sessions 0, 1, 2 and 5, 6, 7
+    pieces = make_tape(rows=800, per_session=100).take(rows)
+    assert Episodes(pieces, 1).starts.tolist() == [0, 100, 200, 300, 400, 500]
+    spans = Episodes(pieces, 2)
+    assert list(zip(spans.starts, spans.stops, strict=True)) == [(0, 200), (100, 300), (300, 500), (400, 600)]
+    whole = Episodes(pieces, None)
+    assert list(zip(whole.starts, whole.stops, strict=True)) == [(0, 300), (300, 600)]
+    with pytest.raises(ConfigurationError, match="shorten the episodes"):
+        Episodes(pieces, 4)

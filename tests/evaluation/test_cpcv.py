@@ -90,3 +90,10 @@ def test_impossible_splits_are_refused():
         list(cpcv.splits(edges, 2, 9, 9))
     with pytest.raises(ValueError, match="no group may be empty"):
         next(cpcv.splits(np.array([0, 5, 5, 9]), 1, 0, 0))
+
+
+def test_rows_of_the_head_are_always_learned_from_but_for_the_purge_before_the_first_group():
+    found = {split.groups: split for split in cpcv.splits(np.array([10, 20, 30, 40]), 1, 2, 3, head=6)}
+    assert found[(0,)].train.tolist() == [*range(4, 8), *range(25, 40)]
+    assert found[(2,)].train.tolist() == list(range(4, 28))
+    assert found[(1,)].test.tolist() == list(range(20, 30))

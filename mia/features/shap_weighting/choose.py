@@ -22,7 +22,7 @@ def select(
     view: Array,
     close_ticks: Array,
     session: Array,
-    train_rows: slice,
+    train_rows: slice | Array,
     specs: Sequence[Spec],
     settings: SelectionSettings,
     rng: np.random.Generator,
@@ -44,7 +44,8 @@ def select(
     view : (T, F) scaled features, columns in the order of `specs`
     close_ticks : (T,) closes [ticks]
     session : (T,) session of each row
-    train_rows : the fold's training rows; no other row is read
+    train_rows : the fold's training rows, or their numbers; no other row is read. Pieces must be whole sessions, since
+        labels only end where sessions do
     specs : (F,) name, family, mandatory and fallback of each column
     settings : how to choose
     rng : source of resamples, shadows and tree seeds
