@@ -269,7 +269,7 @@ def _show(watch: Watch, settings: RunSettings, content: CompareContent, director
             watch.rows("who beats whom", _written(duel_rows(panel)))
     if content.limits:
         title = f"limits: kept if the interval's upper end is at most {LEEWAY:g} times the limit"
-        watch.rows(title, _written(content.limits))
+        watch.rows(title, _written([_shortened(row) for row in content.limits]))
     watch.say("; ".join(f"{name}: {number}" for name, number in content.statistics.items()))
     if content.luck:
         keys = ("market", "sessions", "trials", "SPA p, flat", "SPA p, baseline", "PBO", "deflated Sharpe")
@@ -277,6 +277,12 @@ def _show(watch: Watch, settings: RunSettings, content: CompareContent, director
         watch.say(content.luck_note)
     watch.terminal.verdict(content.verdict, tuple(content.warnings))
     watch.say(f"report: {directory / 'report.html'}")
+
+
+def _shortened(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of limits with headers a terminal has room for."""
+    words = {"worst_cvar_high": "worst", "stay_flat": "flat", "worst_seed": "seed", "judged_on": "on"}
+    return {words.get(key, key): value for key, value in row.items()}
 
 
 def _written(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

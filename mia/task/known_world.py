@@ -67,6 +67,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         "known_world": {key: _or_none(value) for key, value in judged.items()},
         "fraction_of_optimum": _or_none(judged["fraction"]),
         "abstains": policy.abstains,
+        "trials": trial.ledger(settings).trials("WORLD"),
         "verdict": sentence(judged, limit.why_flat(policy)),
     }
     bound = limit.constraint(policy.card)

@@ -31,6 +31,7 @@ def test_an_experiment_grades_the_learner_on_its_known_world(name, tmp_path, mon
     assert {"optimum", "achieved", "fraction", "cpu_seconds", "trades", "rows"} | OWN[name] <= set(known)
     assert summary["fraction_of_optimum"] == known["fraction"]
     assert summary["source"] == name
+    assert summary["trials"] == 1
     assert (known["optimum"] > 0) == (name != "null_market")
     told = summary["calibration"]
     assert told["rows"] == min(known["rows"] - 1, 20_000)
