@@ -92,7 +92,7 @@ class LagrangianPPO(PPO):
         self._entropy = settings.entropy
         self._steps_scale = walk.mean_steps
         # A bar's move then changes the cost by about one, as it does the reward: both critics see the same scale.
-        # With costs of a thousandth the critic's own noise drowned them, and no session's limit was ever met.
+        # With costs of a few thousandths the critic's own noise drowned them on long sessions.
         self._scale = bar_cents * (1.0 - self.limit.alpha)
         self._threshold, self._mean, self._deviation = 0.0, 0.0, 1.0
         self._until = 0
