@@ -53,3 +53,9 @@ def test_nothing_swallows_every_exception(root):
     for path in (root / "mia").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"except\s*:|except (Base)?Exception[^\n]*:\s*\n\s*pass", text), path
+
+
+def test_no_two_test_files_share_a_name(root):
+    """Pytest imports test files by their bare name: two of one name pass alone and fail in the whole suite."""
+    names = [path.name for path in (root / "tests").rglob("test_*.py")]
+    assert len(names) == len(set(names)), sorted({name for name in names if names.count(name) > 1})
