@@ -67,6 +67,9 @@ def lead(panel: Panel, least_seeds: int, brief: bool = False) -> tuple[str, bool
     reached += f" over {_runs(best)}"
     worst = "" if brief else f"; its worst seed, {best.worst.seed}, reached {_text(best.worst.value, panel)}"
     own = [duel for duel in panel.duels if duel.ahead == best.group]
+    if own and len({score.value for standing in panel.standings for score in standing.scores}) == 1:
+        names = ", ".join(standing.group for standing in panel.standings)
+        return f"Nobody is ahead: every run of {names} reached the same {panel.label}, {_text(best.iqm, panel)}.", False
     if not own:
         return f"{best.group}: {reached}{worst}.", enough
     unclear = sorted((duel for duel in own if not duel.decided), key=lambda duel: duel.probability)

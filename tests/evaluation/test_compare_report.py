@@ -156,3 +156,12 @@ def test_luck_has_the_last_word():
     sentence, tone = verdict(panel(), lucks={"MNQ": [Skilled(), Lucky()]})
     assert "1 of 2 sets of days" in sentence
     assert tone == "open"
+
+
+def test_where_every_run_reached_the_same_nobody_stands_first():
+    """As on a market with nothing to earn, where all stay flat."""
+    sentence, clear = compare_verdict.lead(panel({"ppo": [0.0] * 4, "sac": [0.0] * 4}), COMPARE.least_seeds)
+    assert sentence == "Nobody is ahead: every run of ppo, sac reached the same fraction of the optimum, 0.00."
+    assert not clear
+    sentence, _ = compare_verdict.lead(panel({"ppo": [0.0] * 4, "sac": [0.0, 0.0, 0.1, 0.1]}), COMPARE.least_seeds)
+    assert "sac stands first" in sentence
