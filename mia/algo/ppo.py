@@ -49,6 +49,7 @@ def model_of(course: Course, kind: type[Model], **more: Any) -> Model:
         seed=seed,
         episode_sessions=settings.episode_sessions,
         dropout=settings.group_dropout,
+        cost_warmup=0 if course.start else round(settings.cost_warmup * total_of(settings) / settings.accounts),
     )
     widths = list(settings.network)
     model = kind(

@@ -59,6 +59,13 @@ def rules(terms: Terms, limits: Limits) -> Array:
     )
 
 
+def cheaper(rule: Array, share: float) -> Array:
+    """Return the rules with only `share` of the cost of a side [0, 1], to the nearest cent."""
+    found = rule.copy()
+    found[_SIDE_COST] = np.rint(share * rule[_SIDE_COST])
+    return found
+
+
 def new_accounts(n: int) -> Array:
     """Return (n, FIELDS) int64 accounts that hold nothing and have gained nothing."""
     return np.zeros((n, FIELDS), dtype=np.int64)

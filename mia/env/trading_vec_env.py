@@ -9,7 +9,7 @@ from numba import njit
 from stable_baselines3.common.vec_env import VecEnv
 
 from mia.broker.terms import Terms
-from mia.desk.accounting import EQUITY, PEAK, POSITION, contracts, is_ruined, new_accounts, rules, step
+from mia.desk.accounting import EQUITY, PEAK, POSITION, cheaper, contracts, is_ruined, new_accounts, rules, step
 from mia.desk.tape import Tape
 from mia.domain.errors import ArtefactMismatch, ConfigurationError
 from mia.domain.rng import generator
@@ -100,6 +100,7 @@ class TradingVecEnv(VecEnv):
     row_index : observe [row, position] instead of the market part; the learner then looks rows up in
         `tape.obs` itself. Exact up to 2^24 rows.
     dropout : probability that an account does without a group of the observation for a whole episode
+    cost_warmup : steps over which the cost of a side rises from nothing to its own
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class TradingVecEnv(VecEnv):
         episode_sessions: int | None = None,
         row_index: bool = False,
         dropout: float = 0.0,
+        cost_warmup: int = 0,
     ) -> None:
         if n_envs < 1:
             raise ConfigurationError(f"env {tape.market.name}: n_envs must be at least 1, was {n_envs}")
@@ -129,6 +131,7 @@ class TradingVecEnv(VecEnv):
         self.tape, self.reward, self.actions, self.row_index = tape, reward, actions, row_index
         self.rule, self.most = rules(terms, limits), limits.max_contracts
         self.episodes = Episodes(tape, episode_sessions)
+        self._full, self._cost_warmup, self._steps = self.rule, cost_warmup, 0
         self._rng = generator(seed, "env", tape.market.name)
         self._dropout = dropout if tape.groups is not None and not row_index else 0.0
         self._lost = np.zeros((n_envs, tape.width), dtype=bool)
@@ -179,7 +182,8 @@ class TradingVecEnv(VecEnv):
         An env of the same construction that restores it goes on bit for bit.
         """
         found: dict[str, Any] = {name: getattr(self, f"_{name}").copy() for name in _REMEMBERED}
-        return found | {"seeds": list(self._seeds), "rng": self._rng.bit_generator.state}
+        rest = {"seeds": list(self._seeds), "rng": self._rng.bit_generator.state, "steps": self._steps}
+        return found | rest
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state` gave.
@@ -188,7 +192,7 @@ class TradingVecEnv(VecEnv):
         ------
         ArtefactMismatch : if it was of another kind of env; this one is then as it was.
         """
-        if set(state) != {*_REMEMBERED, "seeds", "rng"}:
+        if set(state) != {*_REMEMBERED, "seeds", "rng", "steps"}:
             raise ArtefactMismatch(f"env state: holds {', '.join(sorted(state))}; it is of another version")
         for name in _REMEMBERED:
             mine, theirs = getattr(self, f"_{name}"), np.asarray(state[name])
@@ -202,7 +206,7 @@ class TradingVecEnv(VecEnv):
             raise ArtefactMismatch(f"env state: walks a tape of at least {stops.max()} rows, here are {len(self.tape)}")
         for name in _REMEMBERED:
             setattr(self, f"_{name}", np.array(state[name]))
-        self._seeds = list(state["seeds"])
+        self._seeds, self._steps = list(state["seeds"]), int(state["steps"])
         self._rng.bit_generator.state = state["rng"]
 
     def reset(self) -> Array:
@@ -224,6 +228,9 @@ class TradingVecEnv(VecEnv):
     def step_wait(self) -> tuple[Array, Array, Array, list[dict[str, Any]]]:
         """Step all accounts; return observations, rewards, dones (n,) and infos."""
         tape = self.tape
+        if self._cost_warmup:
+            self.rule = cheaper(self._full, min(1.0, self._steps / self._cost_warmup))
+        self._steps += 1
         ended = _step_all(
             self._accounts,
             self._rows,

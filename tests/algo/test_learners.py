@@ -11,11 +11,14 @@ import pytest
 import torch
 
 from mia.algo import LEARNERS, learner
-from mia.algo.learning import cosine
+from mia.algo.experience import experience
+from mia.algo.learning import Course, cosine, seeded
 from mia.algo.policy import weights_digest
+from mia.algo.ppo import build
 from mia.algo.settings import PPOSettings, QRDQNSettings
 from mia.algo.settings.effort import shortened
 from mia.broker.terms import Terms
+from mia.desk.accounting import COST
 from mia.desk.backtest import run_policy
 from mia.desk.policy import TablePolicy
 from mia.domain.errors import ConfigurationError
@@ -181,3 +184,26 @@ def test_settings_and_registry_import_without_torch():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["False", "False"]
     assert {QRDQNSettings.__name__, PPOSettings.__name__} == {"QRDQNSettings", "PPOSettings"}
+
+
+def test_ppo_that_starts_from_a_policy_pays_costs_in_full_at_once(trained_ppo, ppo, tape, terms):
+    """Free trades would teach a policy that trades well to trade too often."""
+    settings = replace(ppo, cost_warmup=0.5)
+    course = Course(
+        tape=tape,
+        experience=experience(tape, terms),
+        terms=terms,
+        settings=settings,
+        seed=0,
+        reward=None,
+        start=None,
+        device="cpu",
+    )
+    first_costs = []
+    for start in (None, trained_ppo):
+        with seeded():
+            env = build(replace(course, start=start)).model.get_env()
+        env.reset()
+        env.step(np.full(env.num_envs, 2))
+        first_costs.append(set(env.accounts[:, COST]))
+    assert first_costs == [{0}, {terms.side_cost_cents}]

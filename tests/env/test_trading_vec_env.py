@@ -221,3 +221,29 @@ def test_rows_by_number_are_never_blanked(make_tape, es_terms):
     for _ in range(50):
         assert np.array_equal(observations[:, 0], env.rows)
         observations = env.step(np.zeros(64, dtype=int))[0]
+
+
+def test_the_cost_of_a_side_rises_from_nothing_to_its_own(make_tape, es_terms):
+    env = TradingVecEnv(make_tape(rows=200), es_terms, unlimited(), REWARD, n_envs=2, seed=0, cost_warmup=10)
+    env.reset()
+    paid = [env.accounts[:, acc.COST]]
+    for action in [2, 1] * 8:  # one side each step: buy one, sell it
+        env.step(np.full(2, action))
+        paid.append(env.accounts[:, acc.COST])
+    full = es_terms.side_cost_cents
+    for account in np.diff(paid, axis=0).T:
+        assert list(account) == [round(full * min(1.0, step / 10)) for step in range(16)]
+
+
+def test_what_is_paid_in_full_from_the_start_is_paid_as_without_a_warmup(make_tape, es_terms):
+    envs = [
+        TradingVecEnv(make_tape(rows=200), es_terms, unlimited(), REWARD, n_envs=2, seed=0, **more)
+        for more in ({}, {"cost_warmup": 5})
+    ]
+    for env in envs:
+        env.reset()
+    rng = generator(7, "test")
+    for step in range(60):
+        chosen = np.ones(2, dtype=np.int64) if step < 5 else rng.integers(0, 3, 2)  # flat until all is paid
+        plain, warm = (env.step(chosen)[1] for env in envs)
+        assert np.array_equal(plain, warm)

@@ -26,7 +26,7 @@ TIGHT = Limits(
 def make_env(make_tape, terms, **changes):
     tape = changes.pop("tape", None) or make_tape(rows=2000, per_session=40, groups=LOST)
     limits = changes.pop("limits", TIGHT)
-    settings = {"n_envs": 6, "seed": 1, "episode_sessions": 2, "dropout": 0.4} | changes
+    settings = {"n_envs": 6, "seed": 1, "episode_sessions": 2, "dropout": 0.4, "cost_warmup": 500} | changes
     return TradingVecEnv(tape, terms, limits, PnlReward(scale_cents=12500.0), **settings)
 
 

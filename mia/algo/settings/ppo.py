@@ -32,6 +32,8 @@ class PPOSettings:
         size, down to nothing
     gradient_clip : largest norm of a gradient
     episode_sessions : length of an episode [sessions]
+    cost_warmup : first share of the training over which the cost of a side rises from nothing to its own; a policy
+        that starts from another's weights pays in full at once
     validation : how a checkpoint is chosen
 
     Raises
@@ -61,6 +63,7 @@ class PPOSettings:
     input_sparsity: float
     gradient_clip: float
     episode_sessions: int
+    cost_warmup: float
     validation: ValidationSettings
 
     def __post_init__(self) -> None:
@@ -84,5 +87,6 @@ class PPOSettings:
             "input_sparsity": (0, 1000),
             "gradient_clip": (1e-6, 1e6),
             "episode_sessions": (1, 100_000),
+            "cost_warmup": (0, 0.9),
         }
         check(self, bounds)
