@@ -171,7 +171,7 @@ def limited(settings, **changes):
 
 
 def test_with_a_limit_out_of_reach_it_is_ppo_bit_for_bit(quick, ppo, tape, terms):
-    names = ("frames", "network", "validation", "accounts", "rollout_rows", "batch_frames")
+    names = ("frames", "network", "validation", "accounts", "rollout_rows", "batch_frames", "cost_warmup")
     plain = replace(ppo, **{name: getattr(quick, name) for name in names})
     rows = tape.slice(0, 20_000)
     bound = learner("ppo_lagrangian")(rows, terms, limited(quick, limit=1e6), 100)
