@@ -37,6 +37,11 @@ def total_of(settings: PPOSettings) -> int:
     return -(-settings.frames // per_rollout) * per_rollout
 
 
+def warmup_of(settings: PPOSettings) -> int:
+    """Return the steps of each account over which costs rise."""
+    return round(settings.cost_warmup * total_of(settings) / settings.accounts)
+
+
 def model_of(course: Course, kind: type[Model], **more: Any) -> Model:
     """Return a model on `settings.accounts` accounts that walk the tape; `more` goes to `kind`."""
     settings, seed = course.settings, course.seed
@@ -49,7 +54,7 @@ def model_of(course: Course, kind: type[Model], **more: Any) -> Model:
         seed=seed,
         episode_sessions=settings.episode_sessions,
         dropout=settings.group_dropout,
-        cost_warmup=0 if course.start else round(settings.cost_warmup * total_of(settings) / settings.accounts),
+        cost_warmup=0 if course.start is not None else warmup_of(settings),
     )
     widths = list(settings.network)
     model = kind(

@@ -56,7 +56,8 @@ class LagrangianPPO(PPO):
     not see the loss so far, so what a step costs it is averaged over how it may stand then; else the few accounts on
     the edge of the tail would drown the rest. Now and then the policy walks training episodes as it would trade them,
     without exploring: the threshold is their value at risk, and the price follows the upper end of the interval of
-    their conditional value at risk. While the price is 0 this is PPO, bit for bit.
+    their conditional value at risk. While the price is 0 this is PPO of the same
+    `cost_warmup`, bit for bit.
 
     Source: Rockafellar and Uryasev (2000), Optimization of conditional value-at-risk, for the cost; Stooke et al.
     (2020) for the price and the weighing of the two advantages by 1 / (1 + price).

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from sb3_contrib import QRDQN
 from torch.nn import functional
 
-from mia.algo.counterfactual import CounterfactualReplay
+from mia.algo.counterfactual import CounterfactualReplay, Outcomes
 from mia.algo.experience import POSITIONS
 from mia.algo.learning import Course, Student, adopt, cosine, layers_of, sparsify, teach
 from mia.algo.policy import TrainedPolicy
@@ -17,6 +18,10 @@ from mia.desk.tape import Tape
 from mia.domain.rng import generator
 from mia.env.trading_vec_env import TradingVecEnv
 from mia.risk.limits import unlimited
+
+TOLD = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Levels of the quantiles told at each look."""
+TOLD_ROWS = 200
 
 
 class CounterfactualQRDQN(QRDQN):
@@ -44,9 +49,9 @@ class CounterfactualQRDQN(QRDQN):
         self._update_learning_rate(self.policy.optimizer)
         slow, fast = list(self.quantile_net_target.parameters()), list(self.quantile_net.parameters())
         n = self.n_quantiles
-        levels = (torch.arange(n, dtype=torch.float32) + 0.5) / n
+        levels = (torch.arange(n, dtype=torch.float32, device=self.device) + 0.5) / n
         for _ in range(gradient_steps):
-            seen = self.replay_buffer.outcomes(batch_size)
+            seen = Outcomes(*(part.to(self.device) for part in self.replay_buffer.outcomes(batch_size)))
             with torch.no_grad():
                 targets = self._targets(seen.next_market, seen.reward, seen.held)
             # (B, positions, quantiles, actions) -> (B, positions x actions, quantiles)
@@ -75,7 +80,7 @@ class CounterfactualQRDQN(QRDQN):
                 # One from each of equally many levels: far less noise than any drawn at random.
                 k = self.target_quantiles
                 drawn = (torch.arange(k) + self.replay_buffer.rng.random()) * (n / k)
-                future = future.index_select(2, drawn.long().clamp_(max=n - 1))
+                future = future.index_select(2, drawn.long().clamp_(max=n - 1).to(future.device))
         k = future.shape[2]
         after = held.reshape(rows, 9, 1).expand(rows, 9, k)
         return reward.reshape(rows, 9, 1) + self.gamma * future.gather(1, after)
@@ -92,7 +97,7 @@ def all_positions(network: torch.nn.Sequential, market: torch.Tensor) -> torch.T
     """
     first = network[0]
     shared = functional.linear(market, first.weight[:, :-1], first.bias)
-    positions = torch.tensor(POSITIONS, dtype=market.dtype)[:, None] * first.weight[:, -1]
+    positions = torch.tensor(POSITIONS, dtype=market.dtype, device=market.device)[:, None] * first.weight[:, -1]
     hidden = shared[:, None, :] + positions[None, :, :]
     return network[1:](hidden)
 
@@ -178,7 +183,22 @@ def build(course: Course) -> Student:
         model=model,
         total=-(-settings.updates // settings.updates_per_step),
         policy=lambda: policy_of(model, settings, learned.bar_cents),
+        figures=lambda: {"quantiles": told_quantiles(policy_of(model, settings, learned.bar_cents), course)},
     )
+
+
+def told_quantiles(policy: TrainedPolicy, course: Course) -> dict[str, float]:
+    """Return what the action chosen by a flat account is worth at `TOLD` levels [USD], by level as text.
+
+    Averaged over rows spread evenly over those that checkpoints are chosen on.
+    """
+    obs = (course.tape if course.choosing is None else course.choosing).obs
+    rows = obs[np.linspace(0, len(obs) - 1, min(TOLD_ROWS, len(obs))).astype(np.int64)]
+    flat = np.zeros(1, dtype=np.float32)
+    chosen = policy.values(rows, flat)[:, 0].argmax(axis=1)
+    worth = policy.quantiles(np.pad(rows, ((0, 0), (0, 1))))[np.arange(len(rows)), :, chosen].mean(axis=0) / 100
+    levels = (np.arange(policy.n_quantiles) + 0.5) / policy.n_quantiles
+    return {str(level): float(np.interp(level, levels, worth)) for level in TOLD}
 
 
 def policy_of(model: CounterfactualQRDQN, settings: QRDQNSettings, value_cents: float) -> TrainedPolicy:

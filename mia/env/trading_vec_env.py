@@ -85,7 +85,7 @@ def _observe(accounts: Array, rows: Array, obs: Array, most: int, out: Array) ->
 
 
 class TradingVecEnv(VecEnv):
-    """`n_envs` accounts, each as `TradingEnv` would run it, bit for bit.
+    """`n_envs` accounts, each as `TradingEnv` would run it, bit for bit, once costs are charged in full.
 
     An ended episode starts anew at once, as Stable-Baselines3 expects: its last observation is in
     ``infos[i]["terminal_observation"]``, with ``TimeLimit.truncated``, ``episode`` return and length, and

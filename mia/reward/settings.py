@@ -36,7 +36,7 @@ class PnlSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdaptiveSettings:
-    """Profit after costs times a factor of the situation (method 5); a loss is divided by factors below 1.
+    """Profit after costs times a factor of the situation (method 5); a loss counts max(1, factor) times.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ def _entered(market: str, counted: int, rows: Sequence[Mapping[str, Any]], sets:
     if sets > 1:
         told[0] += f", on {sets} sets of days that cannot be joined"
     if len(rows) > completed:
-        told.append(f"{len(rows) - completed} left no days (failed, or never ended)")
+        told.append(f"{len(rows) - completed} left no days (failed, never ended, or of a task without)")
     if counted > len(rows):
         told.append(f"{counted - len(rows)} are no longer on record but count")
     return f"{market}: of {counted} trials counted, {'; '.join(told)}."

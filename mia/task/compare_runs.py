@@ -119,7 +119,9 @@ def found(patterns: Sequence[str], outputs: str) -> tuple[list[Run], list[str]]:
     runs, problems = [], []
     for path in paths:
         try:
-            runs.append(_read(path))
+            run = _read(path)
+            if run is not None:
+                runs.append(run)
         except (OSError, ValueError, KeyError, TypeError) as error:
             problems.append(f"{path} was left out: it is no summary of a run ({type(error).__name__}: {error})")
     return runs, problems
@@ -131,8 +133,11 @@ def _summaries(path: Path) -> list[Path]:
     return [path] if path.name == SUMMARY else []
 
 
-def _read(path: Path) -> Run:
+def _read(path: Path) -> Run | None:
+    """The run of a summary; None for a race, which is a comparison itself."""
     summary = json.loads(path.read_text(encoding="utf-8"))
+    if "race" in summary:
+        return None
     for key in ("market", "algo", "seed", "data_digest", "digest"):
         if key not in summary:
             raise KeyError(key)
@@ -180,13 +185,15 @@ def value(run: Run, metric: Metric) -> float | None:
 
 
 def group(run: Run, by: str) -> str:
-    """What group a run belongs to.
+    """What group a run belongs to; what a policy became by fine-tuning and the like is not pooled with plain runs.
 
     Raises
     ------
     ConfigurationError : if neither its configuration nor its summary has the key.
     """
-    return " · ".join(_choice(run, part.strip()) for part in by.split("+"))
+    parts = [part.strip() for part in by.split("+")]
+    name, task = " · ".join(_choice(run, part) for part in parts), run.summary.get("task")
+    return name if task is None or "task" in parts else f"{name} (task={task})"
 
 
 def _choice(run: Run, key: str) -> str:

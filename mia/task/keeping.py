@@ -103,9 +103,14 @@ def _policy(state: State) -> Any:
 def kept(settings: RunSettings, plain: Mapping[str, Any], data_digest: str) -> Iterator[FolderKeeper]:
     """Keep the trainings of the block until it ends well; the first Ctrl-C lets them save and stop.
 
-    Settings, data and source code together decide whether what was kept is gone on from.
+    Task, settings, data and source code together decide whether what was kept is gone on from.
     """
-    identity = {"config": trial.config_digest(plain), "data": data_digest, "code": mia.source_digest()}
+    identity = {
+        "task": settings.task.name,
+        "config": trial.config_digest(plain),
+        "data": data_digest,
+        "code": mia.source_digest(),
+    }
     folder = Path(settings.outputs, "checkpoints", digest.of_json(list(identity.values()))[:16])
     if not settings.resume:
         shutil.rmtree(folder, ignore_errors=True)

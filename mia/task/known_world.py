@@ -11,7 +11,7 @@ from mia.domain.errors import ConfigurationError
 from mia.domain.rng import generator
 from mia.evaluation import known_worlds
 from mia.task import keeping, limit, performance, quantiles, store, trial
-from mia.task.report import SCHEMA
+from mia.task.report import SCHEMA, open_tracker
 from mia.task.settings import RunSettings
 from mia.task.train import trainer_progress
 from mia.task.usage import peak_memory_mb
@@ -31,6 +31,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
             source, settings.seed, features=settings.features, regime=settings.regime, memory=settings.memory
         )
     data = digest.of_arrays(world.tape.obs, world.tape.close)
+    open_tracker(settings, plain, watch)
     with (
         keeping.kept(settings, plain, data) as keeper,
         trial.counted(settings, plain, data, keeper) as number,
@@ -73,6 +74,11 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     bound = limit.constraint(policy.card)
     summary |= {key: block for key, block in (("calibration", checked), ("constraint", bound)) if block}
     store.write_json(directory / "summary.json", summary)
+    trial.ledger(settings).end(number, "known world: it has no days")
+    known = {key: value for key, value in summary["known_world"].items() if value is not None}
+    numbers = {f"evaluate/known_world/{key}": value for key, value in known.items()}
+    watch.tracker.log(numbers, 0)
+    watch.tracker.finish({**numbers, "evaluate/verdict": summary["verdict"], "evaluate/digest": summary["digest"]})
     facts = {"fraction_of_optimum": judged["fraction"]} | judged
     watch.facts("known world", {key: _short(value) for key, value in facts.items() if key != "fraction"})
     if checked:

@@ -36,7 +36,8 @@ def constraint(card: Mapping[str, Any]) -> dict[str, Any] | None:
     -------
     `measure`, `alpha`, `unit`, `limit` [unit], `allowed` (where the interval's upper end may be [unit]), `kept`;
     of the episodes learned from and those kept for choosing `cvar`, `cvar_low`, `cvar_high`, `worst_episode` [unit],
-    `violation_rate` and `violation_rate_exploring` [share]; of the latter alone `cvar_unseen` [unit]; `multiplier`;
+    `violation_rate` and `violation_rate_exploring` [share; since the training
+    began, at the costs charged then]; of the latter alone `cvar_unseen` [unit]; `multiplier`;
     `episodes` [count]; `trace`, how multiplier and CVaR went at each measurement.
     """
     if card.get("breach") is None:

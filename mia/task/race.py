@@ -78,11 +78,12 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         Runner(name=name, judge=lambda policy: float(world.judge(policy)["fraction"]), finish=settings.race.share)
         for name in ("mia", "library")
     )
-    with trial.counted(settings, plain, data):
+    with trial.counted(settings, plain, data) as number:
         with watch.step(f"mia's {settings.algo.name}") as step:
             _run_ours(settings, world, ours, trainer_progress(step))
         with watch.step(f"the library's {settings.algo.kind}, defaults") as step:
             _run_theirs(settings, world, theirs, step)
+    trial.ledger(settings).end(number, "race: it has no days")
     summary = summary_of(settings, plain, data, ours, theirs)
     store.write_json(directory / "summary.json", summary)
     watch.rows("CPU time to a share of the optimum", [_row(runner) for runner in (ours, theirs)])

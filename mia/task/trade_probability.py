@@ -55,7 +55,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         raise ConfigurationError("task=trade_probability learns three sources; add router=three_sources")
     rows = _rows(settings, watch)
     data = digest.of_arrays(rows.tape.obs, rows.tape.close)
-    with keeping.kept(settings, plain, data) as keeper, trial.counted(settings, plain, data, keeper):
+    with keeping.kept(settings, plain, data) as keeper, trial.counted(settings, plain, data, keeper) as number:
         sources, cards = _learn(settings, rows, keeper, watch)
     router = settings.router
     with watch.step("take trades"):
@@ -101,6 +101,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         "verdict": verdict,
     }
     store.write_json(directory / "summary.json", summary)
+    trial.ledger(settings).end(number, "trade probability: it has no days")
     store.write_text(directory / "trade_probability.json", model.to_json())
     report_parts.store(directory / "report.html", _page(settings, rows, model, summary, tone))
     shown = {key: scores[key] for key in ("n", "base_rate", "brier", "brier_skill", "log_loss", "ece")}

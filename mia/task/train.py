@@ -122,8 +122,9 @@ def root(settings: RunSettings) -> Path:
 
 def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own; it counts as a trial like any other training."""
-    from mia.task import keeping, performance, trial
+    from mia.task import keeping, performance, report, trial
 
+    report.open_tracker(settings, plain, watch)
     made = ingest.load(settings)
     table = features.load(settings)
     states = regime.load(settings, made, table)
@@ -141,6 +142,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
             bundle_of(settings, made, taught, policy, fresh / f"fold_{state.fold.index}")
         store.write_json(fresh / "trial.json", {"trial": number})
     performance.write_page(settings, watch)
+    watch.tracker.finish({"train/trial": number})
     watch.say(f"wrote {root(settings)}")
 
 

@@ -15,6 +15,7 @@ from mia.algo.experience import experience
 from mia.algo.learning import Course, cosine, seeded
 from mia.algo.policy import weights_digest
 from mia.algo.ppo import build
+from mia.algo.qr_dqn import all_positions
 from mia.algo.settings import PPOSettings, QRDQNSettings
 from mia.algo.settings.effort import shortened
 from mia.broker.terms import Terms
@@ -148,7 +149,14 @@ def test_progress_hears_of_the_start_and_every_checkpoint(tape, terms, qr_dqn):
     learner("qr_dqn")(tape.slice(0, 2000), terms, replace(qr_dqn, updates=500), 5, lambda *told: heard.append(told))
     assert heard[0] == (0, 10, {})
     assert [done for done, _, _ in heard[1:]] == [5, 7, 8, 9, 10]
-    assert set(heard[-1][2]) == {"step", "profit_cents_per_bar", "trades_per_1000_bars", "policy", "looking_s"}
+    assert set(heard[-1][2]) == {
+        "step",
+        "profit_cents_per_bar",
+        "trades_per_1000_bars",
+        "quantiles",
+        "policy",
+        "looking_s",
+    }
 
 
 def test_prohibitive_cost_teaches_not_to_trade(tape, qr_dqn):
@@ -207,3 +215,10 @@ def test_ppo_that_starts_from_a_policy_pays_costs_in_full_at_once(trained_ppo, p
         env.step(np.full(env.num_envs, 2))
         first_costs.append(set(env.accounts[:, COST]))
     assert first_costs == [{0}, {terms.side_cost_cents}]
+
+
+def test_no_tensor_of_a_gradient_step_is_left_on_the_cpu():
+    """Torch's meta device holds no numbers but refuses, as a GPU does, what lies elsewhere."""
+    network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3 * 5)).to("meta")
+    scores = all_positions(network, torch.empty(4, 5, device="meta"))
+    assert (scores.shape, scores.device.type) == ((4, 3, 15), "meta")

@@ -16,7 +16,7 @@ from mia.domain.errors import ConfigurationError
 from mia.domain.rng import generator
 from mia.evaluation import seeds
 from mia.evaluation.ledger import TrialLedger
-from mia.task import command_line, compare_runs
+from mia.task import command_line, compare_limits, compare_runs
 from mia.task import compare as task
 from mia.task.watch import Watch
 
@@ -139,6 +139,30 @@ def test_worlds_and_markets_have_each_their_own_metric(outputs):
     less = compare(metric="-oos.net_usd")
     scores = [group["scores"] for panel in less["panels"] for group in panel["groups"]]
     assert [score["score"] for score in scores[0]] == [-8.0, -12.0]
+
+
+def test_what_a_policy_became_by_fine_tuning_is_not_pooled_with_plain_runs(outputs):
+    for seed in range(3):
+        runs.market(outputs, "qr_dqn", seed, [1.0, -1.0, 2.0])
+        runs.market(outputs, "qr_dqn", seed, [5.0, -1.0, 6.0], task="finetune")
+    (panel,) = compare()["panels"]
+    assert {group["group"]: len(group["scores"]) for group in panel["groups"]} == {
+        "qr_dqn": 3,
+        "qr_dqn (task=finetune)": 3,
+    }
+
+
+def test_a_race_is_a_comparison_itself_and_left_out_without_a_word(outputs):
+    for seed in range(2):
+        runs.world(outputs, "ppo", seed, 0.5)
+        runs.world(outputs, "qr_dqn", seed, 0.5)
+        folder = runs.leave(outputs, "ppo", seed, race={"ratio": 20.0})
+        summary = json.loads((folder / "summary.json").read_text())
+        del summary["digest"]
+        (folder / "summary.json").write_text(json.dumps(summary))
+    found, problems = compare_runs.found((), "outputs")
+    assert len(found) == 4
+    assert problems == []
 
 
 def test_any_key_makes_groups_and_what_a_group_pools_is_said(outputs):
@@ -286,6 +310,29 @@ def test_who_keeps_a_limit_is_counted_and_the_worst_seed_named(outputs, capsys):
     assert "limits: kept if" in capsys.readouterr().out
     (page,) = outputs.glob("compare/*/report.html")
     assert "Who keeps the limit" in page.read_text()
+
+
+def test_a_limit_of_the_learner_is_told_where_the_world_has_none(outputs):
+    def block(high, kept):
+        return {"limit": 1.5, "cvar_high": high, "kept": kept, "unit": "episode"}
+
+    for seed, high in enumerate([1.2, 1.8]):
+        runs.world(outputs, "ppo_lagrangian", seed, 0.5, constraint=block(high, high < 1.5))
+    runs.world(outputs, "qr_dqn", 0, 0.5)
+    (row,) = compare()["limits"]
+    assert row["judged_on"] == "yardstick, episodes of the training fold [episode]"
+    assert (row["group"], row["limit"], row["runs"], row["kept"]) == ("ppo_lagrangian", 1.5, 2, 1)
+    assert (row["worst_cvar_high"], row["worst_seed"]) == (1.8, 1)
+
+
+def test_of_folds_that_have_a_limit_each_the_nearest_to_it_is_told(outputs):
+    folds = [
+        {"constraint": {"limit": 2.0, "cvar_high": high, "kept": high < 2.0, "unit": "usd"}} for high in (0.5, 2.5, 1.0)
+    ]
+    folder = runs.leave(outputs, "ppo_lagrangian", 0, market="MNQ", folds=folds)
+    (run,), _ = compare_runs.found((str(folder),), "outputs")
+    bound = compare_limits.bound_of(run, "MNQ")
+    assert (bound.limit, bound.high, bound.kept) == (2.0, 2.5, False)
 
 
 def test_different_limits_are_told_apart(outputs):

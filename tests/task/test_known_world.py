@@ -2,9 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from mia.task import command_line, known_world
+from mia.algo import qr_dqn
+from mia.evaluation.ledger import TrialLedger
+from mia.task import command_line, known_world, report
+from mia.tracking import performance_log
+from mia.tracking.tracker import OffTracker
 
 QUICK = ["algo=qr_dqn", "algo.updates=60", "algo.updates_per_step=10", "quiet=true", "tracking=off"]
 SMALL = {
@@ -37,6 +42,42 @@ def test_an_experiment_grades_the_learner_on_its_known_world(name, tmp_path, mon
     assert told["rows"] == min(known["rows"] - 1, 20_000)
     assert [row["level"] for row in told["levels"]] == pytest.approx([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95], abs=0.01)
     assert "constraint" not in summary
+    (log,) = tmp_path.glob(f"outputs/logs/{name}/train_qr_dqn_performance.csv")
+    looks = performance_log.read(log)
+    assert looks
+    for look in looks:
+        told = look["qr_dqn_quantiles"]
+        assert len(told) == len(performance_log.LEVELS) == len(qr_dqn.TOLD)
+        assert all(np.diff(told) >= 0)
+        assert told[0] < told[-1]
+    (trial,) = TrialLedger(tmp_path / "outputs" / "trials.sqlite").rows("WORLD")
+    assert trial["status"] == "completed"
+
+
+def test_a_known_world_tells_the_tracker_what_its_files_say(tmp_path, monkeypatch):
+    class Record(OffTracker):
+        def __init__(self):
+            self.name, self.logged, self.last = None, {}, None
+
+        def start(self, config, name, group):
+            self.name = name
+
+        def log(self, metrics, step):
+            self.logged |= metrics
+
+        def finish(self, summary):
+            self.last = dict(summary)
+
+    record = Record()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "_open", lambda *_: record)
+    assert command_line.run(["experiment=null_market", *QUICK, *SMALL["null_market"]]) == 0
+    (path,) = tmp_path.glob("outputs/runs/*/*/summary.json")
+    summary = json.loads(path.read_text())
+    assert record.name == "null_market-qr_dqn-0"
+    assert record.logged["evaluate/known_world/trades"] == summary["known_world"]["trades"]
+    assert record.last["evaluate/digest"] == summary["digest"]
+    assert any("qr_dqn_quantiles" in key for key in record.logged)
 
 
 def test_the_verdict_of_a_broken_limit_says_so_and_that_of_a_kept_one_too():
