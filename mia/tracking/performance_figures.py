@@ -5,6 +5,7 @@ tasks write it at the end of a training; the tracker gets the same charts.
 """
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,8 +140,11 @@ def _dollars(values: Any) -> str:
     """Format of an axis of money: as many decimals on every tick as the span of the values needs."""
     finite = np.asarray(values, dtype=float)
     finite = finite[np.isfinite(finite)]
-    span = float(np.ptp(np.append(finite, 0.0)))
-    return f"$,.{0 if span >= 8 else 2 if span >= 0.05 else 4}f"
+    span = float(np.ptp(finite)) if finite.size else 0.0
+    span = span or (float(np.abs(finite).max()) if finite.size else 0.0) or 10.0
+    # Some five ticks; one decimal is no amount of money.
+    decimals = min(max(0, math.ceil(-math.log10(span / 5))), 6)
+    return f"$,.{2 if decimals == 1 else decimals}f"
 
 
 def _lines(kind: str, shown: Mapping[str, list[Row]]) -> "go.Figure | None":

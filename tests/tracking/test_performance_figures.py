@@ -184,7 +184,7 @@ def test_the_page_lies_under_figures_by_market_and_algorithm(tmp_path):
     assert page.figure_path(tmp_path, "ES", "ppo") == expected
 
 
-@pytest.mark.parametrize(("span", "form"), [(100.0, "$,.0f"), (1.0, "$,.2f"), (0.01, "$,.4f")])
-def test_money_axes_have_as_many_decimals_as_the_span_needs(span, form):
-    rows = [row(1, reward=0.0), row(2, reward=span)]
+@pytest.mark.parametrize(("low", "span", "form"), [(0.0, 100.0, "$,.0f"), (0.0, 1.0, "$,.2f"), (0.46, 0.02, "$,.3f")])
+def test_money_axes_have_as_many_decimals_as_the_span_needs(low, span, form):
+    rows = [row(1, reward=low), row(2, reward=low + span)]
     assert page.figures(rows)["reward"].layout.yaxis.tickformat == form
