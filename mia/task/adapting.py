@@ -17,7 +17,21 @@ from mia.domain import digest
 from mia.evaluation.adaptation_page import Content, write
 from mia.evaluation.performance import Outcome
 from mia.risk.limits import Limits, limits
-from mia.task import features, ingest, judging, keeping, performance, regime, report, select, store, train, trial, warm
+from mia.task import (
+    features,
+    ingest,
+    judging,
+    keeping,
+    performance,
+    regime,
+    report,
+    select,
+    store,
+    tracker,
+    train,
+    trial,
+    warm,
+)
 from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
 from mia.task.keeping import FolderKeeper
@@ -104,7 +118,7 @@ def begun(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: 
     """Make bars and features, count the trial, and keep what is learned while the block lasts."""
     started = cpu_seconds()
     made, table = rows_of(settings, watch)
-    report.open_tracker(settings, plain, watch)
+    tracker.start(settings, plain, watch)
     with keeping.kept(settings, plain, made.digest) as whole:
         keeper = whole.part(settings.task.name)
         with trial.counted(settings, plain, made.digest, keeper) as number:

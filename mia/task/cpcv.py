@@ -30,7 +30,20 @@ from mia.evaluation.cpcv_verdict import (
     written,
 )
 from mia.evaluation.performance import Outcome, daily_net_usd
-from mia.task import adapting, features, judging, keeping, performance, regime, report, select, store, train, trial
+from mia.task import (
+    adapting,
+    features,
+    judging,
+    keeping,
+    performance,
+    regime,
+    report,
+    select,
+    store,
+    tracker,
+    train,
+    trial,
+)
 from mia.task.adapting import Work
 from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
@@ -69,7 +82,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
     check_flat(settings)
     made, table = adapting.rows_of(settings, watch, planned)
     cut = planned(settings, made)
-    report.open_tracker(settings, plain, watch)
+    tracker.start(settings, plain, watch)
     with keeping.kept(settings, plain, made.digest) as keeper:
         work = Work(
             settings=settings,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mia.algo import bundle
-from mia.task import features, ingest, regime, report, select, store, train
+from mia.task import features, ingest, regime, report, select, store, tracker, train
 from mia.task.judging import Judged
 from mia.task.settings import RunSettings
 from mia.task.usage import cpu_seconds, peak_memory_mb
@@ -35,7 +35,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         )
         for at, lesson in enumerate(lessons)
     ]
-    report.open_tracker(settings, plain, watch)
+    tracker.start(settings, plain, watch)
     target = store.folder(settings.outputs, "evaluate", settings.market.name, settings.algo.name)
     with store.replacing(target) as fresh:
         shutil.copytree(root / f"fold_{len(judged) - 1}", fresh / "bundle")

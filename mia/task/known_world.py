@@ -10,8 +10,8 @@ from mia.domain import digest
 from mia.domain.errors import ConfigurationError
 from mia.domain.rng import generator
 from mia.evaluation import known_worlds
-from mia.task import keeping, limit, performance, quantiles, store, trial
-from mia.task.report import SCHEMA, open_tracker
+from mia.task import keeping, limit, performance, quantiles, store, tracker, trial
+from mia.task.report import SCHEMA
 from mia.task.settings import RunSettings
 from mia.task.train import trainer_progress
 from mia.task.usage import peak_memory_mb
@@ -31,7 +31,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
             source, settings.seed, features=settings.features, regime=settings.regime, memory=settings.memory
         )
     data = digest.of_arrays(world.tape.obs, world.tape.close)
-    open_tracker(settings, plain, watch)
+    tracker.start(settings, plain, watch)
     with (
         keeping.kept(settings, plain, data) as keeper,
         trial.counted(settings, plain, data, keeper) as number,

@@ -14,13 +14,12 @@ from mia.evaluation.performance import joined
 from mia.evaluation.report import Importance, Quantiles, ReportContent, figures, write
 from mia.features.shap_weighting import agreement
 from mia.regime.regime_detector import REGIMES
-from mia.task import encoders, ingest, judging, limit, performance, quantiles, store, train, trial
+from mia.task import encoders, ingest, judging, limit, quantiles, store, train, trial
 from mia.task.features import FeatureTable
 from mia.task.ingest import Ingested
 from mia.task.judging import POLICY, Judged, Walks
 from mia.task.settings import RunSettings
 from mia.task.watch import Watch
-from mia.tracking.open_tracker import open_tracker as _open
 
 Array = np.ndarray
 SCHEMA = 1
@@ -39,13 +38,6 @@ FOLD_COLUMNS = [
     "trades",
     "abstains",
 ]
-
-
-def open_tracker(settings: RunSettings, plain: Mapping[str, Any], watch: Watch) -> None:
-    """Start the run's record with the tracker; a failure costs one line, never the run."""
-    watch.tracker = _open(settings.tracking, Path(settings.outputs, "wandb"), watch.say)
-    market = performance.market(settings)
-    watch.tracker.start(plain, f"{market}-{settings.algo.name}-{settings.seed}", market)
 
 
 def make(

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mia.task import features, ingest, keeping, performance, regime, report, select, store, train, trial, warm
+from mia.task import features, ingest, keeping, performance, regime, report, select, store, tracker, train, trial, warm
 from mia.task.judging import Judged
 from mia.task.settings import RunSettings
 from mia.task.usage import cpu_seconds, peak_memory_mb
@@ -20,7 +20,7 @@ def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: W
         made = ingest.make(settings, watch)
         compiled()
         regime.splits(settings, made)  # too little history is refused while nothing has been left behind
-        report.open_tracker(settings, plain, watch)
+        tracker.start(settings, plain, watch)
         table = features.make(settings, made, watch)
     states = regime.all_folds(settings, made, table, watch)
     regime.log_transitions(settings, table.snapshots)

@@ -122,9 +122,9 @@ def root(settings: RunSettings) -> Path:
 
 def main(settings: RunSettings, plain: dict[str, Any], directory: Path, watch: Watch) -> None:
     """Run the stage on its own; it counts as a trial like any other training."""
-    from mia.task import keeping, performance, report, trial
+    from mia.task import keeping, performance, tracker, trial
 
-    report.open_tracker(settings, plain, watch)
+    tracker.start(settings, plain, watch)
     made = ingest.load(settings)
     table = features.load(settings)
     states = regime.load(settings, made, table)

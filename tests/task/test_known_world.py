@@ -7,7 +7,7 @@ import pytest
 
 from mia.algo import qr_dqn
 from mia.evaluation.ledger import TrialLedger
-from mia.task import command_line, known_world, report
+from mia.task import command_line, known_world, tracker
 from mia.tracking import performance_log
 from mia.tracking.tracker import OffTracker
 
@@ -70,7 +70,7 @@ def test_a_known_world_tells_the_tracker_what_its_files_say(tmp_path, monkeypatc
 
     record = Record()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(report, "_open", lambda *_: record)
+    monkeypatch.setattr(tracker, "open_tracker", lambda *_: record)
     assert command_line.run(["experiment=null_market", *QUICK, *SMALL["null_market"]]) == 0
     (path,) = tmp_path.glob("outputs/runs/*/*/summary.json")
     summary = json.loads(path.read_text())
