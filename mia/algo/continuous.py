@@ -1,5 +1,6 @@
 """What SAC and DDPG share: the course of a step, and networks read at many positions of a row at once."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,7 +94,7 @@ def follow(slow: torch.nn.Module, fast: torch.nn.Module, share: float) -> None:
         torch._foreach_lerp_(list(slow.parameters()), list(fast.parameters()), share)
 
 
-class Counterfactual:
+class Counterfactual(ABC):
     """Makes an actor-critic of Stable-Baselines3 learn from several positions and targets of each row of its replay.
 
     Stands before the library's class among the bases. What a learner adds: `_wanted`, `_improve` and `_follow`.
@@ -153,17 +154,17 @@ class Counterfactual:
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         return [self.actor.optimizer, self.critic.optimizer]
 
+    @abstractmethod
     def _wanted(self, slow: Critics, seen: Transitions) -> torch.Tensor:
         """Return (B, K) values the critic shall learn."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _improve(self, critics: Critics, market: torch.Tensor) -> None:
         """Take a step of the actor at rows (B, Dm)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _follow(self) -> None:
         """Let the slow copy of the actor follow."""
-        raise NotImplementedError
 
 
 def library_settings(course: Course) -> dict[str, Any]:

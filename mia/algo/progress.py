@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Levels of the quantiles told at a checkpoint, in the order of their values."""
+
 
 class Progress(Protocol):
     """Called at the start, at every checkpoint and at the end of training."""

@@ -11,7 +11,7 @@ from mia.algo.counterfactual import CounterfactualReplay, Outcomes
 from mia.algo.experience import POSITIONS
 from mia.algo.learning import Course, Student, adopt, cosine, layers_of, sparsify, teach
 from mia.algo.policy import TrainedPolicy
-from mia.algo.progress import Progress, silent
+from mia.algo.progress import LEVELS, Progress, silent
 from mia.algo.settings import QRDQNSettings
 from mia.broker.terms import Terms
 from mia.desk.tape import Tape
@@ -19,9 +19,8 @@ from mia.domain.rng import generator
 from mia.env.trading_vec_env import TradingVecEnv
 from mia.risk.limits import unlimited
 
-TOLD = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Levels of the quantiles told at each look."""
 TOLD_ROWS = 200
+"""Rows over which the quantiles told at a look are averaged."""
 
 
 class CounterfactualQRDQN(QRDQN):
@@ -188,7 +187,7 @@ def build(course: Course) -> Student:
 
 
 def told_quantiles(policy: TrainedPolicy, course: Course) -> dict[str, float]:
-    """Return what the action chosen by a flat account is worth at `TOLD` levels [USD], by level as text.
+    """Return what the action chosen by a flat account is worth at `LEVELS` [USD], by level as text.
 
     Averaged over rows spread evenly over those that checkpoints are chosen on.
     """
@@ -198,7 +197,7 @@ def told_quantiles(policy: TrainedPolicy, course: Course) -> dict[str, float]:
     chosen = policy.values(rows, flat)[:, 0].argmax(axis=1)
     worth = policy.quantiles(np.pad(rows, ((0, 0), (0, 1))))[np.arange(len(rows)), :, chosen].mean(axis=0) / 100
     levels = (np.arange(policy.n_quantiles) + 0.5) / policy.n_quantiles
-    return {str(level): float(np.interp(level, levels, worth)) for level in TOLD}
+    return {str(level): float(np.interp(level, levels, worth)) for level in LEVELS}
 
 
 def policy_of(model: CounterfactualQRDQN, settings: QRDQNSettings, value_cents: float) -> TrainedPolicy:

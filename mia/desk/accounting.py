@@ -60,7 +60,7 @@ def rules(terms: Terms, limits: Limits) -> Array:
 
 
 def cheaper(rule: Array, share: float) -> Array:
-    """Return the rules with only `share` of the cost of a side [0, 1], to the nearest cent."""
+    """Return (7,) int64, rules with only `share` of the cost of a side [0, 1], to the nearest cent."""
     found = rule.copy()
     found[_SIDE_COST] = np.rint(share * rule[_SIDE_COST])
     return found

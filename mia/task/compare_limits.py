@@ -41,7 +41,7 @@ class Bound:
     run : it
     place : what its risk was measured on
     limit, high : limit and upper end of the interval of CVaR [units of the limit]
-    kept : whether it keeps the limit
+    kept : whether no upper end is above `LEEWAY` times its limit
     """
 
     run: Run
@@ -63,7 +63,7 @@ def bound_of(run: Run, place: str) -> Bound | None:
         return None
     worst = max(told, key=lambda block: block["cvar_high"] / block["limit"])
     where = f"{place}, episodes of the training fold [{worst['unit']}]"
-    kept = all(block["kept"] for block in told)
+    kept = all(block["cvar_high"] <= LEEWAY * block["limit"] for block in told)
     return Bound(run=run, place=where, limit=worst["limit"], high=worst["cvar_high"], kept=kept)
 
 

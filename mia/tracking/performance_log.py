@@ -15,10 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from mia.algo.progress import LEVELS
 from mia.domain.errors import ArtefactMismatch, ArtefactMissing
-
-LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Levels of `qr_dqn_quantiles`, in the order of its values."""
 
 TEXT, WHOLE, NUMBER, QUANTILES, WEIGHTS, MORE = "text", "whole", "number", "quantiles", "weights", "more"
 

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mia.algo.experience import experience
 from mia.algo.learning import Course, cosine, seeded
 from mia.algo.policy import weights_digest
 from mia.algo.ppo import build
-from mia.algo.qr_dqn import all_positions
+from mia.algo.qr_dqn import CounterfactualQRDQN, all_positions, quantile_huber_gradient
 from mia.algo.settings import PPOSettings, QRDQNSettings
 from mia.algo.settings.effort import shortened
 from mia.broker.terms import Terms
@@ -23,6 +24,7 @@ from mia.desk.accounting import COST
 from mia.desk.backtest import run_policy
 from mia.desk.policy import TablePolicy
 from mia.domain.errors import ConfigurationError
+from mia.domain.rng import generator
 from mia.evaluation import known_world
 from mia.risk.limits import unlimited
 from mia.source import yardstick
@@ -217,8 +219,22 @@ def test_ppo_that_starts_from_a_policy_pays_costs_in_full_at_once(trained_ppo, p
     assert first_costs == [{0}, {terms.side_cost_cents}]
 
 
-def test_no_tensor_of_a_gradient_step_is_left_on_the_cpu():
+@pytest.mark.parametrize("drawn", [0, 2])
+def test_scores_targets_and_loss_of_qr_dqn_stay_on_their_device(drawn):
     """Torch's meta device holds no numbers but refuses, as a GPU does, what lies elsewhere."""
-    network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3 * 5)).to("meta")
-    scores = all_positions(network, torch.empty(4, 5, device="meta"))
-    assert (scores.shape, scores.device.type) == ((4, 3, 15), "meta")
+    n, rows = 5, 4
+    network = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3 * n)).to("meta")
+    market, reward = torch.empty(rows, 5, device="meta"), torch.empty(rows, 3, 3, device="meta")
+    held = torch.empty(rows, 3, 3, dtype=torch.int64, device="meta")
+    model = SimpleNamespace(
+        n_quantiles=n,
+        target_quantiles=drawn,
+        gamma=0.9,
+        quantile_net_target=SimpleNamespace(quantile_net=network),
+        replay_buffer=SimpleNamespace(rng=generator(0, "test")),
+    )
+    targets = CounterfactualQRDQN._targets(model, market, reward, held)
+    assert targets.shape == (rows, 9, drawn or 1)
+    current = all_positions(network, market).view(rows, 3, n, 3).transpose(2, 3).reshape(rows, 9, n)
+    gradient = quantile_huber_gradient(current, targets, torch.empty(n, device="meta"), 0.1)
+    assert (gradient.shape, gradient.device.type) == ((rows, 9, n), "meta")

@@ -112,3 +112,23 @@ def test_a_damaged_state_is_one_line_with_its_remedy(interrupting, tmp_path, mon
     said = capfd.readouterr().err.strip().splitlines()
     assert len(said) == 1
     assert "delete it to start anew" in said[0]
+
+
+def test_what_one_task_keeps_another_that_ends_does_not_delete(tmp_path):
+    from mia.task import command_line, keeping
+
+    words = ["+market=ES", f"outputs={tmp_path}"]
+    interrupted, other = (command_line.compose([f"task={task}", *words]) for task in ("finetune", "run"))
+
+    def fails():
+        with keeping.kept(interrupted, {}, "d") as keeper:
+            keeper.trial = 7
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
+    with keeping.kept(other, {}, "d") as keeper:
+        assert keeper.trial is None
+        keeper.trial = 8
+    with keeping.kept(interrupted, {}, "d") as keeper:
+        assert keeper.trial == 7
